@@ -1,0 +1,276 @@
+"""Flags in, one frozen `Config` out. The only reader of absl's FLAGS, and free of heavy imports.
+
+A run is described by its `Config` alone: `flags.txt` in its folder holds every field as a flag line, so that
+`--flagfile=runs/a/flags.txt --workdir=runs/b` repeats it.
+"""
+
+import dataclasses
+import difflib
+import os
+import sys
+import traceback
+import typing
+from collections.abc import Callable, Sequence
+
+from absl import app, flags
+
+from ssl_keras import methods
+
+PACKAGE = os.path.dirname(os.path.abspath(__file__))
+OURS = (PACKAGE + os.sep, os.path.join(os.path.dirname(PACKAGE), "tools") + os.sep)
+STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that decides what a pretraining run does.
+
+    Fields are flags of the same name. None means that the data or the recipe decide; a run's `flags.txt` holds what
+    they decided.
+    """
+
+    method: str = "simclr"
+    method_arg: tuple[str, ...] = ()
+    data: str = "builtin:scenes"
+    data_dir: str | None = None
+    train_examples: int | None = None
+    workdir: str = ""
+    backbone: str = "resnet18"
+    width: float = 1.0
+    stem: str | None = None
+    views: str | None = None
+    image_size: int | None = None
+    canvas_size: int | None = None
+    channels: int | None = None
+    dtype: str | None = None
+    epochs: int = 100
+    batch_size: int = 256
+    seed: int = 0
+    optimizer: str = "sgd"
+    learning_rate: float = 0.03
+    lr_scaling: str = "linear"
+    schedule: str = "cosine"
+    warmup_epochs: float = 0.0
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    precision: str = "float32"
+    strategy: str = "default"
+    num_devices: int | None = None
+    tpu: str | None = None
+    knn_every: int = 0
+    checkpoint_every: int = 1
+    max_bad_fraction: float = 0.01
+
+    def differences(self, other: "Config") -> list[str]:
+        """Settings in which this run differs from `other`, as readable lines.
+
+        Where a run lies, on what it runs and what this one leaves open make no difference.
+        """
+        ignored = {"workdir", "data_dir", "strategy", "num_devices", "tpu", "knn_every", "checkpoint_every"}
+        lines = []
+        for field in dataclasses.fields(self):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if field.name not in ignored and mine is not None and mine != theirs:
+                lines.append(f"--{field.name}: {_shown(theirs)} there, {_shown(mine)} here")
+        return lines
+
+    def flag_lines(self) -> str:
+        """The run as a flagfile: one line for each field."""
+        lines = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple):
+                lines += [f"--{field.name}={item}" for item in value]
+            elif value is not None:
+                lines.append(f"--{field.name}={value}")
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def from_flag_lines(cls, text: str) -> "Config":
+        """Reads back what `flag_lines` wrote."""
+        kinds = {field.name: _kind(field) for field in dataclasses.fields(cls)}
+        values: dict[str, object] = {}
+        for line in filter(None, map(str.strip, text.splitlines())):
+            name, _, value = line.removeprefix("--").partition("=")
+            if name not in kinds:
+                raise ValueError(f"this folder's flags.txt has the setting --{name}, which this version does not know")
+            if name == "method_arg":
+                values[name] = (*values.get(name, ()), value)
+            else:
+                values[name] = kinds[name](value)
+        return cls(**values)
+
+
+HELP = {
+    "method": f"what to train: {', '.join(methods.names())}",
+    "method_arg": "NAME=VALUE, a hyper-parameter of the method (its constructor's keyword); may be repeated",
+    "data": "builtin:scenes | builtin:depth_scenes | folder:PATH | tfds:NAME[:SPLIT] | npy:PATH | tfrecord:GLOB",
+    "data_dir": "where prepared tensorflow-datasets lie",
+    "train_examples": "use only so many training images; unset: all",
+    "workdir": "the run's folder",
+    "backbone": "resnet8 | resnet18 | resnet34 | resnet50 | vit_tiny | vit_small | vit_base",
+    "width": "multiplies the backbone's widths",
+    "stem": "imagenet (7x7 stride 2, max-pool) or cifar (3x3 stride 1); unset: cifar up to 64 px",
+    "views": "the views' recipe; unset: the method's own",
+    "image_size": "side of a (large) view in pixels; unset: 224, or the images' own side where that is smaller",
+    "canvas_size": "side to which images are squashed when they are decoded; unset: from the data and image_size",
+    "channels": "channels of the images; unset: from the data",
+    "dtype": "uint8 | uint16 | float32, the canvases' type; unset: from the data",
+    "epochs": "passes over the training images",
+    "batch_size": "global batch size (images, over all devices)",
+    "seed": "of weights, order and views",
+    "optimizer": "sgd | lars | lars_simclr | ... (an unknown name lists them)",
+    "learning_rate": "per 256 images (lr_scaling=linear); scaled once by the batch size",
+    "lr_scaling": "linear: x batch/256 | sqrt: x sqrt(batch) | none",
+    "schedule": "cosine | step | constant",
+    "warmup_epochs": "linear warm-up",
+    "momentum": "of the optimizer",
+    "weight_decay": "coupled for sgd and lars, as in the papers",
+    "precision": " | ".join(PRECISIONS),
+    "strategy": " | ".join(STRATEGIES),
+    "num_devices": "devices (mirrored); unset: all",
+    "tpu": "name or address of the TPU (strategy=tpu)",
+    "knn_every": "epochs between kNN scores on held-out training images (needs labels); 0: never",
+    "checkpoint_every": "epochs between checkpoints",
+    "max_bad_fraction": "stop when more than this share of the files cannot be read",
+}
+
+_CHOICES = {
+    "strategy": STRATEGIES,
+    "precision": PRECISIONS,
+    "lr_scaling": ("linear", "sqrt", "none"),
+    "schedule": ("cosine", "step", "constant"),
+    "stem": ("imagenet", "cifar"),
+    "dtype": ("uint8", "uint16", "float32"),
+}
+_POSITIVE = (
+    "width",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "checkpoint_every",
+    "train_examples",
+    "channels",
+    "num_devices",
+)
+_NOT_NEGATIVE = ("warmup_epochs", "weight_decay", "momentum", "knn_every", "max_bad_fraction", "seed")
+_MINIMUM_SIDE = 8
+
+
+def define(names: Sequence[str] | None = None, **defaults) -> None:
+    """Defines the flags of `Config` (all, or the named ones) with other defaults where a tool wants them."""
+    for field in dataclasses.fields(Config):
+        if names is not None and field.name not in names:
+            continue
+        default, text = defaults.get(field.name, field.default), HELP[field.name]
+        if field.name == "method_arg":
+            flags.DEFINE_multi_string(field.name, [], text)
+        elif field.name in _CHOICES:
+            flags.DEFINE_enum(field.name, default, _CHOICES[field.name], text)
+        else:
+            {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float}[_kind(field)](
+                field.name, default, text
+            )
+
+
+def from_flags() -> Config:
+    """The `Config` of this command line, every value checked that can be checked without the data."""
+    config = Config(
+        **{
+            name: flag.value if not isinstance(flag.value, list) else tuple(flag.value)
+            for name, flag in _defined().items()
+        }
+    )
+    check(config)
+    return config
+
+
+def given() -> dict[str, object]:
+    """Those fields of `Config` that this command line sets itself."""
+    return {name: flag.value for name, flag in _defined().items() if flag.present}
+
+
+def _defined() -> dict[str, flags.Flag]:
+    return {field.name: flags.FLAGS[field.name] for field in dataclasses.fields(Config) if field.name in flags.FLAGS}
+
+
+def check(config: Config) -> None:
+    """Raises ValueError on the first setting that no run can have."""
+    if config.method not in methods.names():
+        raise ValueError(f"unknown method {config.method!r}; known: {', '.join(methods.names())}")
+    for name in _POSITIVE:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ValueError(f"--{name} must be greater than 0, got {value}")
+    for name in _NOT_NEGATIVE:
+        if not getattr(config, name) >= 0:
+            raise ValueError(f"--{name} must not be negative, got {getattr(config, name)}")
+    for name in ("image_size", "canvas_size"):
+        value = getattr(config, name)
+        if value is not None and value < _MINIMUM_SIDE:
+            raise ValueError(
+                f"--{name} must be at least {_MINIMUM_SIDE} pixels, got {value}; leave it out to take it from the data"
+            )
+
+
+def read_run(workdir: str) -> Config:
+    """The settings of the run in `workdir`; ValueError where there is none."""
+    path = os.path.join(workdir, "flags.txt")
+    if not os.path.isfile(path):
+        raise ValueError(f"{workdir!r} holds no run: {path} is missing; give the --workdir of a tools.pretrain run")
+    with open(path, encoding="utf-8") as file:
+        return Config.from_flag_lines(file.read())
+
+
+def run(main: Callable[[], object]) -> None:
+    """Runs a tool. A user's mistake ends it with one sentence and exit status 1 or 2, never with a traceback."""
+
+    def guarded(argv):
+        if len(argv) > 1:
+            _fail(f"unexpected argument {argv[1]!r}: settings are flags, --name=value", 2)
+        try:
+            main()
+        except (ValueError, OSError) as error:
+            if not _is_users_mistake(error):
+                raise
+            _fail(str(error), 1)
+        except KeyboardInterrupt:
+            _fail("interrupted; the same command goes on from the last checkpoint", 130)
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(argv)
+    except flags.UnrecognizedFlagError as error:
+        known = sorted(flags.FLAGS.flags_by_module_dict().get("ssl_keras.config", []), key=lambda flag: flag.name)
+        names = sorted(
+            {flag.name for flag in known} | {flag.name for flag in flags.FLAGS.get_key_flags_for_module(argv[0])}
+        )
+        close = difflib.get_close_matches(error.flagname, names, n=1)
+        hint = f" (did you mean --{close[0]}?)" if close else ""
+        _fail(f"unknown flag --{error.flagname}{hint}; known: {', '.join('--' + name for name in names)}", 2)
+    except (flags.Error, OSError) as error:
+        _fail(str(error), 2)
+
+
+def _is_users_mistake(error: BaseException) -> bool:
+    """An OSError names a file; a ValueError is the user's where this package raised it, a bug where a library did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, OSError) or os.path.abspath(frames[-1].filename).startswith(OURS)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _kind(field: dataclasses.Field) -> type:
+    """`int` for a field annotated `int` or `int | None`."""
+    return (typing.get_args(field.type) or (field.type,))[0]
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, str | tuple) else str(value)

@@ -1,0 +1,103 @@
+"""All images of a source as canvases: in memory where they fit, decoded anew in each epoch where they do not."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras.data.decode import MAXIMUM
+from ssl_keras.data.pipeline import BadFilesError, CanvasSpec, decoded, list_bad
+from ssl_keras.data.source import Source
+from ssl_keras.data.streams import StreamedCanvases
+
+MEMORY_SHARE = 0.4
+CHUNK = 256
+
+
+@dataclass
+class Canvases:
+    """N images in memory.
+
+    Args:
+        spec: size, channels and dtype.
+        images: [N, S, S, C].
+        sizes: float32 [N, 2], each image's true height and width, px.
+        labels: int32 [N], -1 where an image has none.
+        index: int64 [N], each image's number in its source.
+        bad: (description, reason) of the images that could not be read.
+        class_names: names of the classes, or None.
+    """
+
+    spec: CanvasSpec
+    images: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+    index: np.ndarray
+    bad: list[tuple[str, str]]
+    class_names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def sample(self, n: int) -> np.ndarray:
+        """Up to n images spread evenly over the data, float32 [n, S, S, C] in [0, 1]; the same ones each time."""
+        rows = np.linspace(0, len(self) - 1, min(n, len(self))).astype(np.int64)
+        return self.images[rows].astype(np.float32) / MAXIMUM[self.spec.dtype]
+
+    def subset(self, rows: np.ndarray) -> "Canvases":
+        """The images at some rows, in their order."""
+        return Canvases(
+            self.spec, self.images[rows], self.sizes[rows], self.labels[rows], self.index[rows], [], self.class_names
+        )
+
+
+def load_canvases(
+    source: Source,
+    spec: CanvasSpec,
+    max_bad_fraction: float = 0.01,
+    progress: Callable[[int, int], None] | None = None,
+    budget_bytes: int | None = None,
+) -> Canvases | StreamedCanvases:
+    """The canvases of all readable images of a source, in its order.
+
+    Args:
+        max_bad_fraction: how many of the images may be unreadable, 0 to 1.
+        progress: called with (images done, images in all) now and then.
+        budget_bytes: most memory for the images (default: 40 % of the machine's); above it they are streamed.
+    Raises:
+        BadFilesError: more images are unreadable; its `bad` lists them all.
+    """
+    if len(source) * spec.bytes > (_memory_bytes() * MEMORY_SHARE if budget_bytes is None else budget_bytes):
+        return StreamedCanvases(source, spec, max_bad_fraction)
+
+    images = np.empty((len(source), *spec.shape), spec.dtype)
+    sizes = np.empty((len(source), 2), np.float32)
+    index = np.empty(len(source), np.int64)
+    kept = 0
+    stream = decoded(source, spec, tf.data.Dataset.range(len(source)), indices=lambda positions: positions)
+    for chunk in stream.batch(CHUNK).prefetch(2).as_numpy_iterator():
+        stop = kept + len(chunk["position"])
+        images[kept:stop], sizes[kept:stop], index[kept:stop] = chunk["image"], chunk["size"], chunk["position"]
+        kept = stop
+        if progress:
+            progress(int(chunk["position"][-1]) + 1, len(source))
+
+    index = index[:kept]
+    bad = list_bad(source, np.setdiff1d(np.arange(len(source)), index))
+    if len(bad) > max_bad_fraction * len(source):
+        raise BadFilesError(bad, len(source), max_bad_fraction)
+    labels = np.full(kept, -1, np.int32) if source.labels is None else source.labels[index]
+    return Canvases(spec, images[:kept], sizes[:kept], labels, index, bad, source.class_names)
+
+
+def _memory_bytes() -> int:
+    """Memory of the machine, or of the container where that has less."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        if os.path.exists(path):
+            with open(path) as file:
+                limit = file.read().strip()
+            memory = min(memory, int(limit)) if limit.isdecimal() else memory
+    return memory

@@ -1,0 +1,120 @@
+"""Records -> canvases in TensorFlow's threads, and what to say about a record that does not become one."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras.data.decode import decode, from_array, to_canvas
+from ssl_keras.data.source import Source
+
+DTYPES = ("uint8", "uint16", "float32")
+READ_TOGETHER = 16
+
+
+@dataclass(frozen=True)
+class CanvasSpec:
+    """The square that every image of a run becomes: side in px, channels, and dtype (float32: 0 to 1)."""
+
+    size: int
+    channels: int = 3
+    dtype: str = "uint8"
+
+    def __post_init__(self):
+        if self.size < 1 or self.channels < 1 or self.dtype not in DTYPES:
+            raise ValueError(f"{self}: expected a size and channels of 1 or more and a dtype of {', '.join(DTYPES)}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.size, self.size, self.channels
+
+    @property
+    def bytes(self) -> int:
+        return self.size * self.size * self.channels * np.dtype(self.dtype).itemsize
+
+
+class BadFilesError(ValueError):
+    """Too many images cannot be read. `bad` lists each as (description, reason)."""
+
+    def __init__(self, bad: list[tuple[str, str]], total: int, allowed: float):
+        self.bad = bad
+        first = "; ".join(f"{name}: {reason}" for name, reason in bad[:3])
+        super().__init__(
+            f"{len(bad)} of {total} images ({len(bad) / total:.1%}) cannot be read, more than "
+            f"--max_bad_fraction={allowed:g}: first {first}"
+        )
+
+
+def decoded(
+    source: Source, spec: CanvasSpec, positions: tf.data.Dataset, indices: Callable[[np.ndarray], np.ndarray]
+) -> tf.data.Dataset:
+    """The canvases at a data set of positions, in that order; those that cannot be read are missing.
+
+    Args:
+        positions: int64 scalars.
+        indices: positions int64 [K] -> numbers in the source [K].
+    Returns:
+        {"position": int64, "image": [S, S, C], "size": float32 [2]}: size is the true height and width, px.
+    """
+
+    def pixels(positions):
+        return np.stack([source.read(int(i)) for i in indices(positions)])
+
+    def files(positions):
+        chunk = np.empty(len(positions), object)
+        for row, i in enumerate(indices(positions)):
+            try:
+                chunk[row] = source.read(int(i))
+            except Exception:  # whatever is wrong with a file, `list_bad` names it
+                chunk[row] = b""  # no image decodes from this
+        return chunk
+
+    def read(positions):
+        if source.arrays:
+            channels, dtype = source.arrays
+            raw = tf.numpy_function(pixels, [positions], dtype, stateful=False)
+            return positions, tf.ensure_shape(raw, [None, None, None, channels])
+        return positions, tf.ensure_shape(tf.numpy_function(files, [positions], tf.string, stateful=False), [None])
+
+    def canvas(position, raw):
+        image = (from_array if source.arrays else decode)(raw, spec.channels, spec.dtype)
+        size = tf.cast(tf.shape(image)[:2], tf.float32)
+        return {"position": position, "image": to_canvas(image, spec.size), "size": size}
+
+    # Python is entered once for a few records: entering it costs more than reading a small one.
+    records = positions.batch(READ_TOGETHER).map(read, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+    return records.map(canvas, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
+
+
+def list_bad(source: Source, indices: Iterable[int]) -> list[tuple[str, str]]:
+    """(description, reason) of each image that cannot be read."""
+    return [(source.describe(int(i)), _reason(source, int(i))) for i in indices]
+
+
+def _reason(source: Source, i: int) -> str:
+    try:
+        raw = source.read(i)
+    except Exception as error:
+        return (str(error) or type(error).__name__).splitlines()[0]
+    if source.arrays:
+        finite = raw[np.isfinite(raw)]
+        span = f"values from {finite.min():g} to {finite.max():g}" if finite.size else "no finite value"
+        also = "" if finite.size == raw.size else ", and some not finite"
+        return f"{span}{also}: float32 images need finite values from 0 to 1"
+    return _encoded_reason(raw)
+
+
+def _encoded_reason(encoded: bytes) -> str:
+    if not encoded:
+        return "empty file"
+    for name, magic, end in (
+        ("JPEG", b"\xff\xd8\xff", b"\xff\xd9"),
+        ("PNG", b"\x89PNG", b"IEND\xaeB`\x82"),
+        ("GIF", b"GIF8", b";"),
+    ):
+        if encoded.startswith(magic):
+            return f"damaged {name}" if encoded.rstrip(b"\0").endswith(end) else f"truncated {name}"
+    if encoded.startswith(b"BM") or encoded[8:12] == b"WEBP":
+        return "damaged " + ("BMP" if encoded.startswith(b"BM") else "WebP")
+    return "not an image (unknown format)"

@@ -1,0 +1,79 @@
+"""What canvases a source deserves: a look at its images' headers."""
+
+import io
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ssl_keras.data.source import Source
+
+GRAY_PNG = (0, 4)  # colour types: gray, gray with alpha
+LIMIT = 2000
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Channels and dtype for a run's canvases, a remark where the images differ in them, and the sizes found.
+
+    Args:
+        channels: the most that an image has.
+        dtype: "uint8", "uint16" where an image is deeper, or the array's own.
+        note: one sentence for the log, or None.
+        sizes: int [M, 2], height and width as stored, px.
+    """
+
+    channels: int
+    dtype: str
+    note: str | None
+    sizes: np.ndarray
+
+
+def probe(source: Source, channels: int | None = None, dtype: str | None = None) -> Probe:
+    """The widest depth and the most channels among up to 2,000 evenly spaced images; arguments override.
+
+    Raises:
+        ValueError: none of them can be read.
+    """
+    sample = np.unique(np.linspace(0, len(source) - 1, min(LIMIT, len(source))).astype(np.int64))
+    if source.arrays:
+        shape = source.read(0).shape
+        return Probe(channels or source.arrays[0], dtype or source.arrays[1], None, np.array([shape[:2]]))
+    headers = []
+    for i in sample:
+        try:
+            headers.append(_header(source.read(int(i))))
+        except Exception:
+            continue  # unreadable images are counted and named when they are decoded
+    if not headers:
+        raise ValueError(f"{source.name}: none of {len(sample)} images looked at is an image that can be read")
+    sizes, found_channels, depths = (np.array(column) for column in zip(*headers))
+    chosen = Probe(
+        channels or int(found_channels.max()),
+        dtype or ("uint16" if depths.max() > 8 else "uint8"),
+        _remark(found_channels, depths),
+        sizes,
+    )
+    return chosen
+
+
+def _header(encoded: bytes) -> tuple[tuple[int, int], int, int]:
+    """((height, width), channels 1 or 3, bits per channel 8 or 16)."""
+    if encoded.startswith(b"\x89PNG"):  # Pillow does not tell the depth of a colour PNG
+        width, height, depth, colour = struct.unpack(">IIBB", encoded[16:26])
+        return (height, width), 1 if colour in GRAY_PNG else 3, 16 if depth == 16 else 8
+    image = Image.open(io.BytesIO(encoded))
+    return (image.height, image.width), 1 if image.mode in ("1", "L", "LA") else 3, 8
+
+
+def _remark(channels: np.ndarray, depths: np.ndarray) -> str | None:
+    total = len(depths)
+    parts = []
+    if len(np.unique(depths)) > 1:
+        parts.append(f"{(depths > 8).sum()} of {total} images looked at have 16 bits, the others 8")
+    if len(np.unique(channels)) > 1:
+        parts.append(f"{(channels == 1).sum()} of {total} are gray, the others in colour")
+    if not parts:
+        return None
+    return f"mixed images ({'; '.join(parts)}): all become the deepest and widest kind"

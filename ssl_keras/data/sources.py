@@ -1,0 +1,133 @@
+"""From the words of `--data` to images: which data there is, which part is for training, which for testing."""
+
+import os
+
+import numpy as np
+
+from ssl_keras.data.arrays import open_builtin, open_npy
+from ssl_keras.data.folders import open_folder
+from ssl_keras.data.source import Source, subset
+from ssl_keras.data.tfrecords import open_tfds, open_tfrecords
+
+SPECS = (
+    "builtin:scenes[:N]",
+    "builtin:depth_scenes[:N]",
+    "folder:PATH",
+    "tfds:NAME[:SPLIT]",
+    "npy:PATH",
+    "tfrecord:GLOB",
+)
+TEST_FRACTION = 0.2
+
+
+def open_source(
+    spec: str, split: str = "train", data_dir: str | None = None, canvas_size: int | None = None, seed: int = 0
+) -> Source:
+    """The images that a data specification names.
+
+    Args:
+        spec: one of `SPECS`. N images are rendered of a built-in set (default 4000); SPLIT is tfds's own
+            slicing language (`train[:10%]`) and names the training images.
+        split: "train", or "test" for the data's own test images.
+        data_dir: where tfds finds prepared data sets (default: tfds's own, ~/tensorflow_datasets).
+        canvas_size: side of the built-in images, px (default 32); other data has its own sizes.
+        seed: which built-in images are rendered.
+    Raises:
+        ValueError: the specification is unknown, or nothing is there; the message says what was looked for
+            where.
+    """
+    kind, _, rest = spec.partition(":")
+    if split not in ("train", "test"):
+        raise ValueError(f"unknown split {split!r}: expected train or test")
+    if rest:
+        if kind == "builtin":
+            return open_builtin(rest, split, canvas_size or 32, seed)
+        if kind == "folder":
+            return open_folder(rest, split)
+        if kind == "tfds":
+            return open_tfds(rest, split, data_dir)
+        if kind in ("npy", "tfrecord"):
+            if split == "test":
+                raise ValueError(f"{spec} has no test images of its own")
+            return open_npy(rest) if kind == "npy" else open_tfrecords(rest)
+    hint = f" (did you mean folder:{spec}?)" if os.path.isdir(spec) else ""
+    raise ValueError(f"unknown data {spec!r}: expected one of {', '.join(SPECS)}{hint}")
+
+
+def train_and_test(
+    spec: str, data_dir: str | None = None, canvas_size: int | None = None, seed: int = 0
+) -> tuple[Source, Source, str]:
+    """Labelled images to fit an evaluation on, labelled images to score it on, and a note on where these come
+    from.
+
+    The data's own test (or validation) split where it has one, else a fifth of each class, drawn by a fixed
+    permutation that depends on `seed` alone.
+
+    Raises:
+        ValueError: the data has no labels.
+    """
+    train = open_source(spec, "train", data_dir, canvas_size, seed)
+    if train.label is None:
+        raise ValueError(
+            f"{train.name} has no labels, and this needs them: put each class's images in a folder of its own "
+            "(folder:PATH with PATH/cat/1.jpg, PATH/dog/2.jpg, ..), an .npy's in PATH.labels.npy (int [N]), a "
+            "TFRecord's in the feature image/class/label"
+        )
+    if train.has_test_split:
+        test = open_source(spec, "test", data_dir, canvas_size, seed)
+        return _labelled(train), _labelled(test), f"test images: {test.name}"
+
+    held_out = _held_out(train.labels, seed)
+    kept = np.flatnonzero((train.labels >= 0) & ~held_out)
+    if not held_out.any() or not len(kept):
+        raise ValueError(
+            f"{train.name}: a test part cannot be held out of {len(train)} images, two of a class are the least"
+        )
+    where = "folder" if train.sorted_by_name else "data"
+    note = (
+        f"held-out {100 * TEST_FRACTION:.0f} % of the {where}'s images; "
+        f"a pretraining run on the {where} saw them without labels"
+    )
+    return (
+        subset(train, kept, f"{train.name} (training part)"),
+        subset(train, np.flatnonzero(held_out), f"{train.name} (held-out part)"),
+        note,
+    )
+
+
+def take(source: Source, n: int | None, seed: int = 0) -> Source:
+    """The first n images in stored order; of a folder, n drawn at random, evenly spread over the sorted
+    names.
+
+    The first images of a sorted folder would all be of one class. n of None or 0 takes all.
+    """
+    if not n:
+        return source
+    if n < 0 or n > len(source):
+        raise ValueError(f"{n} images asked for, {source.name} has {len(source)}: ask for at most that many")
+    if not source.sorted_by_name:
+        return subset(source, np.arange(n), f"{source.name} (first {n})")
+    # One image from each of n equal stretches of the list.
+    edges = np.arange(n + 1) * len(source) // n
+    draw = np.random.Generator(np.random.Philox(key=[seed % 2**64, 0])).random(n)
+    chosen = edges[:-1] + (draw * np.diff(edges)).astype(np.int64)
+    return subset(source, chosen, f"{source.name} ({n} of {len(source)})")
+
+
+def _held_out(labels: np.ndarray, seed: int) -> np.ndarray:
+    """A fifth of each class, at least one image of a class of two: bool [N]."""
+    generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, 1]))
+    held_out = np.zeros(len(labels), bool)
+    for label in np.unique(labels[labels >= 0]):
+        members = generator.permutation(np.flatnonzero(labels == label))
+        count = max(1, round(TEST_FRACTION * len(members))) if len(members) > 1 else 0
+        held_out[members[:count]] = True
+    return held_out
+
+
+def _labelled(source: Source) -> Source:
+    if source.label is None:
+        raise ValueError(f"{source.name} has no labels, and an evaluation on it needs them")
+    if (source.labels >= 0).all():
+        return source
+    return subset(source, np.flatnonzero(source.labels >= 0), f"{source.name} (labelled part)")

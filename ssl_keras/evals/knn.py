@@ -1,0 +1,47 @@
+"""Weighted k-nearest-neighbour accuracy of frozen features (Wu et al., 2018, arXiv:1805.01978, section 3.4)."""
+
+import numpy as np
+
+from ssl_keras.evals.features import Features
+
+
+def evaluate(
+    train: Features, test: Features, k: int = 200, temperature: float = 0.1, center: bool = False, rows: int = 512
+) -> dict:
+    """Top-1 accuracy of a vote of the k nearest training features, weighted by exp(cosine/temperature).
+
+    Args:
+        train: the bank. test: the queries.
+        k: neighbours; the whole bank where that is smaller.
+        temperature: of the weights, > 0.
+        center: subtract the bank's mean from bank and queries before they are brought to unit length. It takes away the
+            offset that all features share, which untrained features and pixels have much of.
+        rows: queries compared at a time.
+
+    Returns:
+        {"top1": accuracy in [0, 1], and the options and sizes that it was measured with}.
+    """
+    k = min(k, len(train.x))
+    offset = train.x.mean(axis=0) if center else 0.0
+    bank, queries = _unit(train.x - offset), _unit(test.x - offset)
+    votes_of = np.eye(train.classes, dtype=np.float32)[train.labels]  # [N, classes]
+    correct = 0
+    for start in range(0, len(queries), rows):
+        similarity = queries[start : start + rows] @ bank.T
+        nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+        weights = np.exp(np.take_along_axis(similarity, nearest, axis=1) / temperature)
+        votes = np.einsum("qk,qkc->qc", weights, votes_of[nearest])
+        correct += int((votes.argmax(axis=1) == test.labels[start : start + rows]).sum())
+    return {
+        "top1": correct / len(queries),
+        "k": k,
+        "temperature": temperature,
+        "centered": center,
+        "train_examples": len(bank),
+        "test_examples": len(queries),
+        "dimension": bank.shape[1],
+    }
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

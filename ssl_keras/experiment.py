@@ -1,0 +1,329 @@
+"""A pretraining run from top to bottom: source -> canvases -> method -> fit -> encoder and summary."""
+
+import ast
+import dataclasses
+import inspect
+import os
+import statistics
+
+import keras
+import numpy as np
+from absl import logging
+
+from ssl_keras import distribute, export, files, methods, monitor, optim, preview
+from ssl_keras.checkpoints import Checkpoints
+from ssl_keras.config import Config, read_run
+from ssl_keras.data import batches, sources
+from ssl_keras.data.canvases import BadFilesError, CanvasSpec, load_canvases
+from ssl_keras.data.probe import probe
+from ssl_keras.evals import features, knn
+from ssl_keras.nn.backbones import build_backbone
+from ssl_keras.views import policies
+from ssl_keras.views.layer import RandomViews, center_view
+
+FACTS = (
+    "num_classes",
+    "num_examples",
+    "batch_size",
+    "total_steps",
+)  # keywords of methods that the data and flags fill in
+LARGEST_DEFAULT_VIEW = 224
+CANVAS_MARGIN = 8 / 7  # 256 for views of 224: crops are resampled from a little more than they need
+SAMPLE = 512  # images in which collapse is watched
+PREVIEWED = 256  # images that are decoded to choose from for a picture of views
+KNN_QUERIES, KNN_BANK = 1000, 10_000
+
+
+def pretrain(config: Config) -> dict:
+    """Trains, resumes or recognises the run of `config.workdir`; returns its summary.
+
+    Raises:
+        ValueError: for settings or data with which no run can be made, before anything is trained.
+        BadFilesError: more files than `max_bad_fraction` cannot be read; `bad_files.txt` names them.
+        monitor.DivergedError: the loss is no longer finite.
+    """
+    method_class = methods.load(config.method)
+    arguments = method_arguments(config, method_class)
+    done = finished_summary(config)
+    if done:
+        print(f"{config.workdir} is finished ({done['epochs']} epochs); nothing to do")
+        return done
+    strategy = distribute.build_strategy(config.strategy, config.num_devices, config.tpu)
+    if config.batch_size % strategy.num_replicas_in_sync:
+        raise ValueError(
+            f"--batch_size={config.batch_size} must be a multiple of the {strategy.num_replicas_in_sync} replicas"
+        )
+    source = open_training_source(config, method_class)
+    config, spec = resolve(config, source, method_class)
+    check_same_run(config)
+    os.makedirs(config.workdir, exist_ok=True)
+    canvases = load(source, spec, config)
+    steps = steps_per_epoch(canvases, config)
+    files.write_text(_path(config, "flags.txt"), config.flag_lines())
+
+    with strategy.scope():
+        method = compiled_method(config, method_class, arguments, canvases, source)
+    checkpoints = Checkpoints(_path(config, "checkpoints"))
+    epoch, history = checkpoints.restore(method)
+    if epoch:
+        print(f"resuming {config.workdir} after epoch {epoch}")
+    method.fit(
+        batches.train_batches(canvases, config.batch_size, config.seed, start_epoch=epoch),
+        epochs=config.epochs,
+        initial_epoch=epoch,
+        steps_per_epoch=steps,
+        verbose=0,
+        shuffle=False,
+        callbacks=callbacks(config, method, canvases, source, checkpoints, history, steps),
+    )
+    write_bad_files(config, canvases.bad)
+    export.save_keras(export.build_encoder(method.backbone, config.dtype), _path(config, "encoder.keras"))
+    return write_summary(config, method, history, len(canvases))
+
+
+def method_arguments(config: Config, method_class: type) -> dict:
+    """`--method_arg=name=value` as keywords, checked against the method's constructor and its annotations."""
+    known = {
+        name: p
+        for name, p in inspect.signature(method_class.__init__).parameters.items()
+        if p.kind is p.KEYWORD_ONLY and name not in FACTS
+    }
+    arguments = {}
+    for item in config.method_arg:
+        name, equals, text = item.partition("=")
+        if not equals or name not in known:
+            listing = ", ".join(f"{n} ({p.default!r})" for n, p in known.items()) or "none"
+            raise ValueError(
+                f"--method_arg={item}: {config.method} has no argument {name!r}; known, with defaults: {listing}"
+                if equals
+                else f"--method_arg={item} must have the form NAME=VALUE; known: {listing}"
+            )
+        arguments[name] = _literal(text, known[name].annotation, f"--method_arg={item}")
+    return arguments
+
+
+def finished_summary(config: Config) -> dict | None:
+    """The summary of the run in `workdir` if it has ended, None if it has not or there is none."""
+    if not config.workdir:
+        raise ValueError("--workdir is missing: name a folder for the run, such as runs/a")
+    if os.path.exists(config.workdir) and not os.path.isdir(config.workdir):
+        raise ValueError(f"--workdir={config.workdir} is a file; name a folder")
+    check_same_run(config)
+    summary = _path(config, "summary.json")
+    return files.read_json(summary) if os.path.exists(summary) else None
+
+
+def check_same_run(config: Config) -> None:
+    """Refuses a folder that holds a run with other settings, listing them; nothing in it is touched."""
+    if os.path.exists(_path(config, "flags.txt")):
+        differences = config.differences(read_run(config.workdir))
+        if differences:
+            raise ValueError(
+                f"{config.workdir} holds a run with other settings ({'; '.join(differences)}): "
+                "use another --workdir, or the settings of that run"
+            )
+
+
+def open_training_source(config: Config, method_class: type) -> sources.Source:
+    """All images of the data without their test part; for a method that needs labels, the labelled training part."""
+    if method_class.needs_labels:
+        source, _, note = sources.train_and_test(config.data, config.data_dir, config.canvas_size or config.image_size)
+        logging.info(note)
+    else:
+        source = sources.open_source(config.data, "train", config.data_dir, config.canvas_size or config.image_size)
+    return sources.take(source, config.train_examples)
+
+
+def resolve(config: Config, source: sources.Source, method_class: type) -> tuple[Config, CanvasSpec]:
+    """Fills what the settings leave to the data: recipe, sizes, channels and pixel type."""
+    found = probe(source, channels=config.channels, dtype=config.dtype)
+    if found.note:
+        logging.info(found.note)
+    side = int(np.median(found.sizes.max(axis=1)))
+    image_size = config.image_size or max(8, min(LARGEST_DEFAULT_VIEW, side))
+    canvas_size = config.canvas_size or max(8, min(side, round(image_size * CANVAS_MARGIN)))
+    config = dataclasses.replace(
+        config,
+        views=config.views or method_class.default_views,
+        image_size=image_size,
+        canvas_size=canvas_size,
+        channels=found.channels,
+        dtype=found.dtype,
+    )
+    return config, CanvasSpec(canvas_size, found.channels, found.dtype)
+
+
+def load(source: sources.Source, spec: CanvasSpec, config: Config):
+    """The source as canvases; `bad_files.txt` names what could not be read, also when that ends the run."""
+    try:
+        canvases = load_canvases(source, spec, config.max_bad_fraction)
+    except BadFilesError as error:
+        write_bad_files(config, error.bad)
+        raise
+    write_bad_files(config, canvases.bad)
+    skipped = f"; {len(canvases.bad)} files could not be read (bad_files.txt)" if canvases.bad else ""
+    print(
+        f"{source.name}: {len(canvases)} images, canvases {spec.size}x{spec.size}x{spec.channels} {spec.dtype}{skipped}"
+    )
+    return canvases
+
+
+def steps_per_epoch(canvases, config: Config) -> int:
+    """Whole global batches in an epoch; ValueError where there is none."""
+    if config.batch_size > len(canvases):
+        raise ValueError(
+            f"--batch_size={config.batch_size} is larger than the data ({len(canvases)} images): "
+            f"use --batch_size={1 << (len(canvases).bit_length() - 1)} or more images"
+        )
+    return batches.steps_per_epoch(canvases, config.batch_size)
+
+
+def compiled_method(config: Config, method_class: type, arguments: dict, canvases, source) -> keras.Model:
+    """The method with its backbone, views and optimizer, ready to fit; call it in the strategy's scope."""
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(config.precision)
+    steps = batches.steps_per_epoch(canvases, config.batch_size)
+    mean, std = channel_statistics(canvases)
+    backbone = untrained_backbone(config, mean, std, zero_init_last=method_class.zero_init_last)
+    views = RandomViews(policies.get(config.views, config.image_size), config.image_size, seed=config.seed)
+    facts = {
+        "num_classes": len(source.class_names or ()),
+        "num_examples": len(canvases),
+        "batch_size": config.batch_size,
+        "total_steps": config.epochs * steps,
+    }
+    wanted = inspect.signature(method_class.__init__).parameters
+    method = method_class(backbone, views, **arguments, **{k: v for k, v in facts.items() if k in wanted})
+    # On CPU oneDNN is faster than XLA for the model; the views compile themselves.
+    method.compile(optimizer=build_optimizer(config, method, steps), jit_compile=False)
+    method.optimizer.build(method.trainable_variables)
+    return method
+
+
+def untrained_backbone(config: Config, mean, std, zero_init_last: bool = False) -> keras.Model:
+    """The run's backbone with the weights that its seed gives."""
+    options = {} if config.backbone.startswith("vit") else {"stem": config.stem, "zero_init_last": zero_init_last}
+    return build_backbone(
+        config.backbone,
+        config.image_size,
+        config.channels,
+        width=config.width,
+        seed=config.seed,
+        mean=mean,
+        std=std,
+        **options,
+    )
+
+
+def channel_statistics(canvases) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel in [0, 1], over up to 2,048 images spread over the data.
+
+    The papers normalise by ImageNet's statistics or not at all; images that are not photographs need their own.
+    """
+    x = canvases.sample(2048)
+    return [float(v) for v in x.mean(axis=(0, 1, 2))], [float(max(v, 1e-3)) for v in x.std(axis=(0, 1, 2))]
+
+
+def build_optimizer(config: Config, method: keras.Model, steps: int) -> keras.optimizers.Optimizer:
+    """The optimizer of the settings, its schedule in steps of the whole run."""
+    rate = optim.schedule(
+        config.schedule,
+        config.learning_rate,
+        config.batch_size,
+        config.epochs * steps,
+        round(config.warmup_epochs * steps),
+        config.lr_scaling,
+    )
+    return optim.build_optimizer(
+        config.optimizer, rate, config.weight_decay, config.momentum, constant_lr_paths=method.constant_lr
+    )
+
+
+def callbacks(config: Config, method, canvases, source, checkpoints, history: list[dict], steps: int) -> list:
+    """What watches the run, in the order in which an epoch's logs are filled and written."""
+    sample = center_view(canvases.sample(SAMPLE), config.image_size).numpy()
+    watching = [monitor.StopWhenNotFinite(), monitor.Speed(config.batch_size), monitor.Collapse(sample)]
+    if config.knn_every:
+        watching.append(
+            monitor.Score("knn_top1", online_knn(config, method, canvases, source), config.knn_every, config.epochs)
+        )
+    return [
+        *watching,
+        monitor.MetricsLog(_path(config, "metrics.jsonl"), history),
+        monitor.TensorBoard(_path(config, "tensorboard"), lambda: preview.views_grid(method.views, canvases)[None] / 255),
+        monitor.Progress(config.epochs, steps, config.batch_size),
+        monitor.SaveCheckpoints(checkpoints, history, config.checkpoint_every, config.epochs),
+    ]
+
+
+def online_knn(config: Config, method, canvases, source):
+    """kNN accuracy among *training* images while training: the test images are not looked at."""
+    if canvases.labels is None or canvases.labels.min() < 0:
+        raise ValueError(f"--knn_every needs labels, and {source.name} has none; leave it out")
+    order = np.random.default_rng(0).permutation(len(canvases))
+    queries = order[: min(KNN_QUERIES, len(order) // 5)]
+    bank = order[len(queries) :][:KNN_BANK]
+
+    bank, queries = canvases.subset(bank), canvases.subset(queries)
+    embed = features.embedder(lambda x: method.backbone(x, training=False), config.image_size)
+
+    def measure() -> float:
+        classes = len(source.class_names)
+        return knn.evaluate(features.extract(embed, bank, classes), features.extract(embed, queries, classes))["top1"]
+
+    return measure
+
+
+def preview_views(config: Config, output: str, images: int, draws: int) -> None:
+    """Writes a PNG of some images of the data and of their views by the recipe of the settings."""
+    if not output.endswith(".png"):
+        raise ValueError(f"--output must end in .png, got {output!r}")
+    method_class = methods.load(config.method)
+    source = open_training_source(config, method_class)
+    config, spec = resolve(config, source, method_class)
+    views = RandomViews(policies.get(config.views, config.image_size), config.image_size, seed=config.seed)
+    canvases = load_canvases(sources.take(source, min(len(source), PREVIEWED)), spec, max_bad_fraction=1.0)
+    preview.save_views_png(output, views, canvases, images, draws)
+
+
+def write_bad_files(config: Config, bad: list[tuple[str, str]]) -> None:
+    """`bad_files.txt`: a line "path<TAB>reason" for each file that could not be read; no file where there is none."""
+    if bad:
+        files.write_text(_path(config, "bad_files.txt"), "".join(f"{name}\t{reason}\n" for name, reason in bad))
+
+
+def write_summary(config: Config, method, history: list[dict], examples: int) -> dict:
+    """`summary.json`, the sign of a finished run."""
+    speeds = [line["images_per_second"] for line in history if line["images_per_second"]]
+    summary = {
+        "method": config.method,
+        "data": config.data,
+        "examples": examples,
+        "backbone": config.backbone,
+        "parameters": method.backbone.count_params(),
+        "epochs": config.epochs,
+        "steps": history[-1]["step"],
+        "seed": config.seed,
+        "seconds": round(sum(line["seconds"] for line in history), 2),
+        "images_per_second": round(statistics.median(speeds), 2) if speeds else None,
+        "peak_memory_bytes": monitor.peak_memory_bytes(),
+        "final": history[-1],
+    }
+    files.write_json(_path(config, "summary.json"), summary)
+    return summary
+
+
+def _path(config: Config, name: str) -> str:
+    return os.path.join(config.workdir, name)
+
+
+def _literal(text: str, kind: type, where: str):
+    try:
+        value = text if kind is str else ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind in (int, float, bool, str) and type(value) is not kind:
+        raise ValueError(f"{where}: expected {kind.__name__}, got {text!r}")
+    return value

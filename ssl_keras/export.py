@@ -1,0 +1,100 @@
+"""What leaves the house: the encoder alone, without this package.
+
+`encoder.keras` uses built-in Keras layers only and takes raw pixel values. The SavedModel also decodes and resizes in
+its graph, with the very ops that training used, so served features equal the run's.
+"""
+
+import os
+
+import keras
+import tensorflow as tf
+
+from ssl_keras import files
+from ssl_keras.data import decode
+from ssl_keras.evals.features import input_dtype
+from ssl_keras.nn.batch_norm import as_stock
+from ssl_keras.views.layer import center_view
+
+FORMATS = ("saved_model", "keras")
+
+
+def build_encoder(backbone: keras.Model, dtype: str) -> keras.Model:
+    """The model that is evaluated and shipped: raw pixels -> h.
+
+    Args:
+        backbone: float32 [B, S, S, C] in [0, 1] -> h [B, D].
+        dtype: uint8 (pixels 0..255), uint16 (0..65535) or float32 (0..1): the range of the encoder's float32 input.
+    """
+    backbone = as_stock(backbone)
+    images = keras.Input(backbone.input_shape[1:], dtype="float32", name="images")
+    scaled = keras.layers.Rescaling(1.0 / decode.MAXIMUM[dtype], dtype="float32", name="input_scaling")(images)
+    return keras.Model(images, backbone(scaled), name="encoder")
+
+
+def save_keras(encoder: keras.Model, path: str) -> None:
+    """Writes a `.keras` file that `keras.saving.load_model` reads where this package is absent."""
+    if not path.endswith(".keras"):
+        raise ValueError(f"--output must end in .keras for --format=keras, got {path!r}")
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    folder, name = os.path.split(path)
+    beside = os.path.join(folder, f".writing-{name}")  # Keras insists on the ending
+    try:
+        encoder.save(beside)
+        os.replace(beside, path)
+    finally:
+        files.remove(beside)
+
+
+def load_encoder(path: str) -> keras.Model:
+    """Reads an `encoder.keras`; ValueError where it is none."""
+    if not os.path.isfile(path):
+        raise ValueError(f"no encoder at {path!r}: give an encoder.keras file, `random` or `pixels`")
+    try:
+        encoder = keras.saving.load_model(path, compile=False)
+    except (ValueError, OSError, TypeError) as error:
+        raise ValueError(f"{path!r} is no Keras model that can be loaded: {str(error).splitlines()[0]}") from error
+    if len(encoder.input_shape) != 4 or len(encoder.output_shape) != 2:
+        raise ValueError(
+            f"{path!r} maps {encoder.input_shape} to {encoder.output_shape}; an encoder maps images [B, S, S, C] "
+            "to features [B, D]"
+        )
+    return encoder
+
+
+def save_saved_model(encoder: keras.Model, canvas_size: int, path: str) -> None:
+    """Writes a SavedModel with two signatures, both returning {"features": float32 [B, D]}.
+
+    `serving_default`: `image_bytes`, string [B], encoded JPEG, PNG, GIF, BMP or WebP files of any sizes.
+    `images`: `images`, uint8 [B, H, W, C], already decoded; squashed to the canvas as files are.
+    """
+    dtype, (_, size, _, channels) = input_dtype(encoder), encoder.input_shape
+    maximum = decode.MAXIMUM[dtype]
+
+    def encode(canvases):  # [B, S, S, C] of dtype
+        return {"features": encoder(center_view(canvases, size) * maximum, training=False)}
+
+    def from_bytes(image_bytes):
+        return encode(
+            tf.map_fn(
+                lambda encoded: decode.to_canvas(decode.decode(encoded, channels, dtype), canvas_size),
+                image_bytes,
+                fn_output_signature=tf.TensorSpec([canvas_size, canvas_size, channels], dtype),
+            )
+        )
+
+    def from_images(images):
+        return encode(
+            tf.map_fn(
+                lambda image: decode.to_canvas(decode.convert(image, channels, dtype), canvas_size),
+                images,
+                fn_output_signature=tf.TensorSpec([canvas_size, canvas_size, channels], dtype),
+            )
+        )
+
+    archive = keras.export.ExportArchive()
+    archive.track(encoder)
+    archive.add_endpoint("serving_default", from_bytes, [tf.TensorSpec([None], tf.string, name="image_bytes")])
+    archive.add_endpoint("images", from_images, [tf.TensorSpec([None, None, None, channels], tf.uint8, name="images")])
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with files.replacing(path.rstrip("/")) as beside:
+        archive.write_out(beside, verbose=False)

@@ -1,0 +1,78 @@
+"""What every method shares: views first, one place that turns a loss into an update, and what is watched.
+
+A method is a subclass in a file of its own that writes out its `train_step`. Its constructor takes
+`(backbone, views, *, hyper-parameters)`; keywords named in `experiment.FACTS` are filled in from the data, the others
+are set by `--method_arg`.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+from ssl_keras import distribute
+
+
+class SSLModel(keras.Model):
+    """A backbone, the layer that makes its views, and a loss of the subclass's own.
+
+    Args:
+        backbone: functional model, float32 [B, S, S, C] in [0, 1] -> representation h, float32 [B, D].
+        views: `views.layer.RandomViews`, batch of canvases -> list of views float32 [B, s, s, C] in [0, 1].
+        z_dim: the dimension of the projection in which collapse is watched; None where a method has none.
+    """
+
+    default_views = "simclr"  # name of the recipe in views.policies
+    needs_labels = False
+    zero_init_last = False  # start each residual block as the identity: the last normalisation's scale is 0
+    constant_lr: tuple[str, ...] = ()  # parts of the model whose learning rate is not scheduled, by variable path
+
+    def __init__(self, backbone: keras.Model, views: keras.layers.Layer, z_dim: int | None = None):
+        super().__init__()
+        self.backbone = backbone
+        self.views = views
+        self.z_dim = z_dim
+        self.loss_mean = keras.metrics.Mean(name="loss")
+        if z_dim is not None:
+            self.z_std_mean = keras.metrics.Mean(name="z_std")
+        self.built = True  # every part is built by its own constructor; Keras need not trace a call to find shapes
+
+    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The representation h [B, D] of images [B, S, S, C] in [0, 1]."""
+        return self.backbone(images, training=training)
+
+    def make_views(self, batch: dict[str, tf.Tensor]) -> list[tf.Tensor]:
+        """The step's views of a batch, a function of (seed, step): a resumed run draws what it would have drawn."""
+        return self.views(batch["image"], batch["size"], step=self.optimizer.iterations)
+
+    def minimize(self, loss: tf.Tensor, tape: tf.GradientTape) -> None:
+        """One optimizer step on `loss`, the mean over this replica's rows.
+
+        Optimizers sum the replicas' gradients, so each counts 1/replicas; that (and float16's loss scale) enters as the
+        gradient of the loss, which leaves the reported loss untouched.
+        """
+        variables = self.trainable_variables
+        weight = self.optimizer.scale_loss(tf.constant(1.0 / distribute.num_replicas(), loss.dtype))
+        gradients = tape.gradient(loss, variables, output_gradients=weight)
+        self.optimizer.apply(gradients, variables)
+
+    def watch(self, loss: tf.Tensor, z: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        """Updates the running means of the loss and of `z_std`; returns the logs of the step."""
+        self.loss_mean.update_state(loss)
+        if z is not None:
+            self.z_std_mean.update_state(z_std(z))
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+def z_std(z: tf.Tensor) -> tf.Tensor:
+    """Standard deviation over the batch of each channel of the unit-length z [B, D], averaged over channels.
+
+    1/sqrt(D) for directions spread evenly, 0 for collapsed ones (SimSiam, arXiv:2011.10566, section 4.1).
+    """
+    z = tf.math.l2_normalize(tf.cast(tf.stop_gradient(z), tf.float32), axis=-1)
+    return tf.reduce_mean(tf.math.reduce_std(z, axis=0))
+
+
+def even_z_std(z_dim: int) -> float:
+    """What `z_std` is where directions are spread evenly over the sphere in `z_dim` dimensions."""
+    return 1.0 / math.sqrt(z_dim)

@@ -1,0 +1,59 @@
+"""SimCLR (Chen et al., 2020, arXiv:2002.05709): two views of an image attract, all other images of the batch repel.
+
+A projector maps the representation h to z, where NT-Xent makes the two views of each image find each other among the
+2B - 1 other views of the global batch; h, not z, is what is kept.
+
+Departure: the loss is the mean over the 2B anchors, as in the paper's equation (1); the released code sums the two
+views' means, which doubles it (LARS hides the factor for weights, not for biases).
+"""
+
+import tensorflow as tf
+
+from ssl_keras import losses
+from ssl_keras.methods.base import SSLModel
+from ssl_keras.nn import heads
+
+
+class SimCLR(SSLModel):
+    """SimCLR.
+
+    Args:
+        temperature: of NT-Xent, > 0 (0.1 on ImageNet, 0.5 on CIFAR-10: paper B.9).
+        head_layers: layers of the projector: 0 (none), 1 (linear), 2 (the paper's) or 3 (the released code's).
+        hidden_dim: width of the projector's hidden layers; 0: that of h.
+        projection_dim: dimension of z.
+    """
+
+    default_views = "simclr"
+    zero_init_last = True
+
+    def __init__(
+        self,
+        backbone,
+        views,
+        *,
+        temperature: float = 0.1,
+        head_layers: int = 2,
+        hidden_dim: int = 0,
+        projection_dim: int = 128,
+    ):
+        if temperature <= 0:
+            raise ValueError(f"temperature must be greater than 0, got {temperature}")
+        h_dim = backbone.output_shape[-1]
+        projector = heads.simclr_projector(h_dim, head_layers, hidden_dim or h_dim, projection_dim)
+        super().__init__(backbone, views, z_dim=projector.output_shape[-1])
+        self.projector = projector
+        self.temperature = temperature
+
+    def train_step(self, batch):
+        views = tf.concat(self.make_views(batch), axis=0)  # [2B, S, S, C], one batch of statistics for both views
+        with tf.GradientTape() as tape:
+            h = self.backbone(views, training=True)
+            z = self.projector(h, training=True)
+            z1, z2 = tf.split(z, 2)
+            loss = losses.nt_xent(z1, z2, self.temperature)
+        self.minimize(loss, tape)
+        return self.watch(loss, z)
+
+
+Method = SimCLR

@@ -1,0 +1,44 @@
+"""The supervised yardstick: cross-entropy on the labels of the training images, same backbone, data and views' engine.
+
+It shows what labels are worth on this data; a pretrained encoder is judged between it and the untrained one.
+"""
+
+import keras
+import tensorflow as tf
+
+from ssl_keras.methods.base import SSLModel
+
+
+class Supervised(SSLModel):
+    """Classification by one linear layer on the representation.
+
+    Args:
+        num_classes: number of classes, known from the data.
+        label_smoothing: share of the target spread over all classes, in [0, 1).
+    """
+
+    default_views = "supervised"
+    needs_labels = True
+
+    def __init__(self, backbone, views, *, num_classes: int, label_smoothing: float = 0.0):
+        super().__init__(backbone, views)
+        self.classifier = keras.layers.Dense(num_classes, dtype="float32", name="classifier")
+        self.classifier.build(backbone.output_shape)
+        self.cross_entropy = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=label_smoothing, reduction=None
+        )
+        self.num_classes = num_classes
+        self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+
+    def train_step(self, batch):
+        (x,) = self.make_views(batch)
+        labels = batch["label"]
+        with tf.GradientTape() as tape:
+            logits = self.classifier(self.backbone(x, training=True))  # [B, classes]
+            loss = tf.reduce_mean(self.cross_entropy(tf.one_hot(labels, self.num_classes), logits))
+        self.minimize(loss, tape)
+        self.accuracy.update_state(labels, logits)
+        return self.watch(loss)
+
+
+Method = Supervised

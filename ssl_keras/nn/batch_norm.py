@@ -1,0 +1,96 @@
+"""Batch normalization on TensorFlow's fused kernel, and the way back to the stock layer.
+
+Keras 3 normalizes a training batch with moments and elementwise operations; TensorFlow's fused kernel does
+the same in one pass over the data, forwards and backwards, and makes a whole ResNet step on a CPU about 1.3
+times faster.
+"""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="ssl_keras")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization (Ioffe and Szegedy, 2015) with stock Keras's weights, config and numbers, faster.
+
+    The fused kernel is taken while training on channels-last inputs [B, H, W, C] and [B, C] with local
+    statistics. Every other case (inference, a frozen layer, synchronized statistics, masks, renorm) is
+    Keras's own code.
+
+    The moving variance averages the *biased* batch variance on both paths, as Keras does; the kernel returns
+    the unbiased one (what PyTorch averages), which is scaled back here, so that a step does not depend on
+    the path and several replicas equal one.
+
+    Args:
+        momentum: share of the old value in the moving statistics, per step (PyTorch's `momentum=0.1` is 0.9
+            here).
+        epsilon: added to the variance.
+        synchronized: whether statistics are taken over all replicas. None: exactly when the layer is made
+            under a strategy with several replicas.
+        **kwargs: those of `keras.layers.BatchNormalization` (`center`, `scale`, `gamma_initializer`, ...).
+    """
+
+    def __init__(self, momentum=0.9, epsilon=1e-5, synchronized=None, **kwargs):
+        if synchronized is None:
+            synchronized = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        super().__init__(momentum=momentum, epsilon=epsilon, synchronized=synchronized, **kwargs)
+
+    def call(self, inputs, training=None, mask=None):
+        if training and self._fused_kernel_applies(inputs, mask):
+            return self._normalize_batch(inputs)
+        return super().call(inputs, training=training, mask=mask)
+
+    def _fused_kernel_applies(self, inputs, mask):
+        rank = len(inputs.shape)
+        return (
+            self.trainable
+            and not self.synchronized
+            and not self.renorm
+            and mask is None
+            and rank in (2, 4)
+            and self.axis in (-1, rank - 1)
+            and inputs.dtype in ("float16", "bfloat16", "float32")
+        )
+
+    def _normalize_batch(self, inputs):
+        channels = self.moving_mean.shape[0]
+        x = inputs if len(inputs.shape) == 4 else tf.reshape(inputs, [-1, 1, 1, channels])
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x,  # half precision in and out; statistics, gamma and beta are float32 inside the kernel
+            scale=tf.convert_to_tensor(self.gamma) if self.scale else tf.ones([channels]),
+            offset=tf.convert_to_tensor(self.beta) if self.center else tf.zeros([channels]),
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        count = tf.cast(tf.size(x) // channels, tf.float32)
+        variance *= tf.maximum(count - 1.0, 1.0) / count  # unbiased -> biased
+        self._move(self.moving_mean, mean)
+        self._move(self.moving_variance, variance)
+        outputs = outputs if len(inputs.shape) == 4 else tf.reshape(outputs, tf.shape(inputs))
+        return keras.ops.cast(outputs, self.compute_dtype)
+
+    def _move(self, statistic, value):
+        statistic.assign(statistic * self.momentum + value * (1.0 - self.momentum))
+
+
+def as_stock(model):
+    """A copy of `model` with the same weights and `keras.layers.BatchNormalization` for the fused one.
+
+    `keras.saving.load_model` reads the copy where this package is absent. Its layers are not synchronized,
+    which changes nothing at inference, so that it also loads with other Keras backends.
+
+    Args:
+        model: functional or Sequential keras.Model, possibly nested, of built-in and fused layers; left as
+            it is.
+    """
+
+    def stock(layer):
+        if not isinstance(layer, FusedBatchNormalization):
+            return layer.__class__.from_config(layer.get_config())
+        return keras.layers.BatchNormalization.from_config({**layer.get_config(), "synchronized": False})
+
+    copy = keras.models.clone_model(model, clone_function=stock, recursive=True)
+    copy.set_weights(model.get_weights())
+    return copy

@@ -1,0 +1,118 @@
+"""Projectors and predictors: the papers' small multilayer perceptrons, with their biases and batch norms.
+
+A head is a built `keras.Sequential`, float [B, input] -> [B, output]. It is not part of the encoder that is
+shipped.
+"""
+
+import keras
+
+from ssl_keras.nn import initializers
+from ssl_keras.nn.batch_norm import FusedBatchNormalization
+
+BATCH_NORMS = ("hidden", "all", "none")
+INITS = ("torch", "simclr")
+
+
+def mlp(
+    dims,
+    name,
+    batch_norm="hidden",
+    use_bias="auto",
+    last_bn_center=True,
+    last_bn_scale=True,
+    init="torch",
+    seed=None,
+):
+    """A perceptron: linear, batch norm, ReLU, ..., linear, batch norm.
+
+    Args:
+        dims: sequence of ints: input, hidden layers, output. Two of them make one linear layer.
+        name: name of the model, the beginning of its variables' paths.
+        batch_norm: after which linear layers one follows: "hidden" (all but the last), "all" or "none".
+        use_bias: one bool per linear layer, or "auto": exactly where no batch norm follows, whose beta is
+            the bias.
+        last_bn_center, last_bn_scale: whether the last layer's batch norm (with "all") learns a beta and a
+            gamma.
+        init: "torch": kernels and biases uniform in ±1/√fan_in, PyTorch's `Linear`; SimSiam may not converge
+            with another (App. B). "simclr": kernels normal with standard deviation 0.01, biases 0 (its
+            released code).
+        seed: int for reproducible initial weights, or None.
+
+    Raises:
+        ValueError: fewer than two dims, a `use_bias` of another length than the layers, or an unknown name.
+    """
+    num_layers = len(dims) - 1
+    if num_layers < 1:
+        raise ValueError(f"dims must name the input and at least one layer, not {tuple(dims)}")
+    if batch_norm not in BATCH_NORMS:
+        raise ValueError(f"unknown batch_norm {batch_norm!r}: use one of {', '.join(BATCH_NORMS)}")
+    normalized = [batch_norm != "none"] * (num_layers - 1) + [batch_norm == "all"]
+    biased = [not n for n in normalized] if use_bias == "auto" else list(use_bias)
+    if len(biased) != num_layers:
+        raise ValueError(f"use_bias={use_bias!r} must have one value for each of {num_layers} linear layers")
+
+    head = keras.Sequential([keras.Input((dims[0],), name="features")], name=name)
+    for i, units in enumerate(dims[1:], 1):
+        last = i == num_layers
+        head.add(_linear(dims[i - 1], units, biased[i - 1], init, seed, f"{name}_linear{i}"))
+        if normalized[i - 1]:
+            affine = {"center": last_bn_center, "scale": last_bn_scale} if last else {}
+            head.add(FusedBatchNormalization(name=f"{name}_bn{i}", **affine))
+        if not last:
+            head.add(keras.layers.ReLU(name=f"{name}_relu{i}"))
+    return head
+
+
+def _linear(fan_in, units, use_bias, init, seed, name):
+    if init == "torch":
+        kernel = initializers.uniform_fan_in(fan_in, seed, name)
+        bias = initializers.uniform_fan_in(fan_in, seed, f"{name}_bias")
+    elif init == "simclr":
+        kernel = keras.initializers.RandomNormal(stddev=0.01, seed=initializers.layer_seed(seed, name))
+        bias = "zeros"
+    else:
+        raise ValueError(f"unknown init {init!r}: use one of {', '.join(INITS)}")
+    return keras.layers.Dense(
+        units, use_bias=use_bias, kernel_initializer=kernel, bias_initializer=bias, name=name
+    )
+
+
+def moco_head(input_dim, hidden_dim=None, output_dim=128, name="projector", seed=None):
+    """MoCo's head, without batch norm: linear (v1), or with `hidden_dim` (v2: 2048) linear, ReLU, linear."""
+    dims = (input_dim, output_dim) if hidden_dim is None else (input_dim, hidden_dim, output_dim)
+    return mlp(dims, name, batch_norm="none", seed=seed)
+
+
+def simclr_projector(input_dim, num_layers=3, hidden_dim=None, output_dim=128, name="projector", seed=None):
+    """SimCLR's projection head: linear layers without bias, batch norm after each, the last without beta.
+
+    Args:
+        num_layers: 2 is the paper's nonlinear head, 3 the released code's; 1 is the linear head and 0 no
+            head (h itself, `output_dim` is ignored) of the paper's Figure 8.
+        hidden_dim: int; None: the input's dimension.
+    """
+    if num_layers == 0:
+        identity = keras.layers.Identity(name=f"{name}_identity")
+        return keras.Sequential([keras.Input((input_dim,), name="features"), identity], name=name)
+    dims = (input_dim, *[hidden_dim or input_dim] * (num_layers - 1), output_dim)
+    return mlp(dims, name, batch_norm="all", last_bn_center=False, init="simclr", seed=seed)
+
+
+def byol_mlp(input_dim, hidden_dim=4096, output_dim=256, name="projector", seed=None):
+    """BYOL's projector, and its predictor: linear with bias, batch norm, ReLU, linear without bias."""
+    return mlp((input_dim, hidden_dim, output_dim), name, use_bias=(True, False), seed=seed)
+
+
+def simsiam_projector(input_dim, num_layers=3, output_dim=2048, hidden_dim=None, name="projector", seed=None):
+    """SimSiam's projection MLP: batch norm after every layer, the last without gamma and beta.
+
+    Without them as in the released code (the paper's text keeps them: 68.1 against 68.2). `num_layers` is 2
+    for CIFAR (App. D).
+    """
+    dims = (input_dim, *[hidden_dim or output_dim] * (num_layers - 1), output_dim)
+    return mlp(dims, name, batch_norm="all", last_bn_center=False, last_bn_scale=False, seed=seed)
+
+
+def simsiam_predictor(dim=2048, hidden_dim=512, name="predictor", seed=None):
+    """SimSiam's prediction MLP, a bottleneck: linear, batch norm, ReLU, linear with bias (Section 3)."""
+    return mlp((dim, hidden_dim, dim), name, seed=seed)

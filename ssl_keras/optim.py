@@ -1,0 +1,215 @@
+"""Optimizers with the papers' semantics.
+
+Three things differ from Keras's own: weight decay of SGD and LARS is *coupled* (added to the gradient, as
+PyTorch does; `keras.optimizers.SGD(weight_decay=)` is decoupled and about ten times weaker at momentum 0.9),
+the learning rate stays outside of the velocity (which matters when it changes), and there is LARS.
+"""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from ssl_keras.parameter_groups import ParameterGroups
+from ssl_keras.schedules import WarmupSchedule, schedule
+
+__all__ = ["LARS", "LARS_VARIANTS", "OPTIMIZERS", "SGD", "AdamW", "build_optimizer", "schedule"]
+
+
+class LarsVariant(NamedTuple):
+    """In what the implementations of LARS differ.
+
+    Attributes:
+        trust_coefficient: η of the trust ratio η‖w‖ / ‖g + λw‖.
+        exclude_1d: whether biases and norm parameters go without weight decay and trust ratio.
+        lr_in_velocity: whether the learning rate multiplies the gradient before the momentum or the velocity
+            after.
+        clip: whether the trust ratio is held to at most 1 / learning rate.
+        separate_norms: whether the trust ratio's denominator is ‖g‖ + λ‖w‖.
+    """
+
+    trust_coefficient: float = 1e-3
+    exclude_1d: bool = True
+    lr_in_velocity: bool = False
+    clip: bool = False
+    separate_norms: bool = False
+
+
+LARS_VARIANTS = {
+    "lars": LarsVariant(),  # BYOL, Barlow Twins, VICReg, DINO, the linear probe of MAE
+    "lars_simclr": LarsVariant(lr_in_velocity=True),
+    "lars_clipped": LarsVariant(trust_coefficient=0.02, clip=True),  # solo-learn's CIFAR recipes
+    "larc": LarsVariant(exclude_1d=False, separate_norms=True),  # apex: SwAV, SimSiam's linear probe
+}
+OPTIMIZERS = ("sgd", *LARS_VARIANTS, "adamw")
+
+
+def build_optimizer(
+    name,
+    learning_rate,
+    weight_decay=0.0,
+    momentum=0.9,
+    nesterov=False,
+    exclude_1d=None,
+    exclude=(),
+    lr_multipliers=None,
+    constant_lr_paths=(),
+    beta_2=0.999,
+    clipnorm=None,
+):
+    """The optimizer called `name`.
+
+    Args:
+        name: "sgd", one of `LARS_VARIANTS`, or "adamw".
+        learning_rate: float or LearningRateSchedule, already scaled to the batch size (see `schedule`).
+        weight_decay: float ≥ 0. SGD and LARS: coupled; AdamW: decoupled, times the learning rate.
+        momentum: float in [0, 1); AdamW's beta_1.
+        nesterov: SGD only.
+        exclude_1d: whether parameters of one dimension or none (biases, gamma, beta) go without weight decay
+            (and trust ratio). None: the optimizer's convention: False for "sgd" and "larc", else True.
+        exclude: regular expressions; a parameter whose path one of them is found in is excluded likewise.
+        lr_multipliers: {regular expression: factor} on the learning rate, by path; the first that is found
+            counts. Barlow Twins' own rate for biases and norms: {r"(bias|gamma|beta)$": 0.0048 / 0.2}.
+        constant_lr_paths: regular expressions of the parameters that keep the schedule's peak throughout
+            (SimSiam's predictor: ("predictor",)).
+        beta_2: AdamW only (MAE: 0.95).
+        clipnorm: float, largest norm of each parameter's gradient (DINO: 3.0), or None.
+
+    Raises:
+        ValueError: unknown name, or options that the optimizer does not have; at build, a pattern that
+            matches none of the parameters.
+    """
+    if name not in OPTIMIZERS:
+        raise ValueError(f"unknown optimizer {name!r}: use one of {', '.join(OPTIMIZERS)}")
+    if nesterov and name != "sgd":
+        raise ValueError(f"nesterov belongs to the optimizer 'sgd', not to {name!r}")
+    if exclude_1d is None:
+        exclude_1d = LARS_VARIANTS[name].exclude_1d if name in LARS_VARIANTS else name == "adamw"
+    groups = ParameterGroups(
+        exclude_1d, tuple(exclude), tuple((lr_multipliers or {}).items()), tuple(constant_lr_paths)
+    )
+    if name == "adamw":
+        return AdamW(learning_rate, weight_decay, momentum, beta_2, groups=groups, clipnorm=clipnorm)
+    if name == "sgd":
+        return SGD(learning_rate, weight_decay, momentum, nesterov, groups=groups, clipnorm=clipnorm)
+    return LARS(learning_rate, weight_decay, momentum, name, groups=groups, clipnorm=clipnorm)
+
+
+class _Grouped:
+    """The parts of an optimizer that follow `ParameterGroups`: mixed into the three below."""
+
+    def _set_groups(self, groups, weight_decay):
+        if weight_decay < 0:
+            raise ValueError(f"weight_decay must not be negative: {weight_decay}")
+        # Keras's own attribute stays None: it would decay a second time.
+        self.decay = float(weight_decay)
+        self.groups = groups if isinstance(groups, ParameterGroups) else ParameterGroups.from_config(groups)
+        if self.groups.constant_lr_paths and not isinstance(self._learning_rate, WarmupSchedule):
+            raise ValueError("constant_lr_paths needs a learning_rate made by `schedule`, whose peak is kept")
+
+    def build(self, variables):
+        if not self.built:
+            self._treatments = self.groups.resolve(variables)
+        super().build(variables)
+
+    def _treatment(self, variable, learning_rate):
+        """This parameter's learning rate and weight decay (0 if excluded), and whether it is excluded."""
+        treatment = self._treatments[self._get_variable_index(variable)]
+        if treatment.constant_lr:
+            learning_rate = self._learning_rate.peak
+        learning_rate = tf.cast(learning_rate, variable.dtype) * treatment.lr_multiplier
+        return learning_rate, 0.0 if treatment.excluded else self.decay, treatment.excluded
+
+    def get_config(self):
+        return {**super().get_config(), "weight_decay": self.decay, "groups": self.groups._asdict()}
+
+
+@keras.saving.register_keras_serializable(package="ssl_keras")
+class SGD(_Grouped, keras.optimizers.Optimizer):
+    """Momentum SGD as in PyTorch: g ← g + λw;  v ← μv + g;  w ← w − lr·v  (Nesterov: lr·(g + μv))."""
+
+    def __init__(self, learning_rate, weight_decay, momentum, nesterov, *, groups, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self._set_groups(groups, weight_decay)
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.velocities = self.add_optimizer_variables(variables, "velocity")
+
+    def update_step(self, gradient, variable, learning_rate):
+        lr, decay, _ = self._treatment(variable, learning_rate)
+        velocity = self.velocities[self._get_variable_index(variable)]
+        gradient = tf.cast(gradient, variable.dtype) + decay * variable
+        self.assign(velocity, self.momentum * velocity + gradient)
+        step = gradient + self.momentum * velocity if self.nesterov else velocity
+        self.assign_sub(variable, lr * step)
+
+    def get_config(self):
+        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
+
+
+@keras.saving.register_keras_serializable(package="ssl_keras")
+class LARS(_Grouped, keras.optimizers.Optimizer):
+    """Layer-wise adaptive rate scaling (You et al., 2017, arXiv:1708.03888), in one of `LARS_VARIANTS`.
+
+    g ← trust · (g + λw),  trust = η‖w‖ / ‖g + λw‖ (1 where either norm is 0);  then momentum SGD. Excluded
+    parameters take a plain momentum step at the full learning rate.
+    """
+
+    def __init__(self, learning_rate, weight_decay, momentum, variant, *, groups, **kwargs):
+        if variant not in LARS_VARIANTS:
+            raise ValueError(f"unknown LARS variant {variant!r}: use one of {', '.join(LARS_VARIANTS)}")
+        super().__init__(learning_rate, **kwargs)
+        self._set_groups(groups, weight_decay)
+        self.momentum, self.variant = momentum, variant
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.velocities = self.add_optimizer_variables(variables, "velocity")
+
+    def update_step(self, gradient, variable, learning_rate):
+        lr, decay, excluded = self._treatment(variable, learning_rate)
+        velocity = self.velocities[self._get_variable_index(variable)]
+        gradient = tf.cast(gradient, variable.dtype)
+        if not excluded:
+            gradient = self._trust(gradient, variable, decay, lr) * (gradient + decay * variable)
+        if LARS_VARIANTS[self.variant].lr_in_velocity:
+            self.assign(velocity, self.momentum * velocity + lr * gradient)
+            self.assign_sub(variable, velocity)
+        else:
+            self.assign(velocity, self.momentum * velocity + gradient)
+            self.assign_sub(variable, lr * velocity)
+
+    def _trust(self, gradient, variable, decay, lr):
+        variant = LARS_VARIANTS[self.variant]
+        w_norm = tf.norm(variable)
+        g_norm = tf.norm(gradient)
+        if variant.separate_norms:
+            denominator = g_norm + decay * w_norm
+        else:
+            denominator = g_norm = tf.norm(gradient + decay * variable)
+        trust = variant.trust_coefficient * tf.math.divide_no_nan(w_norm, denominator)
+        trust = tf.where((w_norm > 0) & (g_norm > 0), trust, 1.0)
+        return tf.minimum(trust, tf.math.divide_no_nan(1.0, lr)) if variant.clip else trust
+
+    def get_config(self):
+        return {**super().get_config(), "momentum": self.momentum, "variant": self.variant}
+
+
+@keras.saving.register_keras_serializable(package="ssl_keras")
+class AdamW(_Grouped, keras.optimizers.Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): w ← w − lr·λ·w, then Adam's step."""
+
+    def __init__(self, learning_rate, weight_decay, beta_1, beta_2, epsilon=1e-8, *, groups, **kwargs):
+        super().__init__(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **kwargs)
+        self._set_groups(groups, weight_decay)
+
+    def update_step(self, gradient, variable, learning_rate):
+        lr, decay, _ = self._treatment(variable, learning_rate)
+        self.assign_sub(variable, lr * decay * variable)
+        super().update_step(gradient, variable, lr)

@@ -1,0 +1,70 @@
+"""Pictures of what training sees: originals on the left, their views on the right."""
+
+import os
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ssl_keras import files
+
+SMALLEST_TILE = 96  # pixels; smaller images are enlarged by whole factors, without smoothing
+GAP, HEADER = 4, 18
+
+
+def views_grid(make_views, canvases, images: int = 8, draws: int = 3) -> np.ndarray:
+    """A grid with a row for each of some images spread over the data: the image, then `draws` draws of all its views.
+
+    Args:
+        make_views: `views.layer.RandomViews`.
+        canvases: `data.canvases`.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    originals = canvases.sample(images)
+    columns = [originals]
+    for step in range(draws):
+        columns += [view.numpy() for view in make_views(originals, _sizes(canvases, images), step=step)]
+    tile = max(SMALLEST_TILE, *(column.shape[1] for column in columns))
+    columns = [np.stack([_tile(image, tile) for image in column]) for column in columns]
+    rows = [_joined([column[row] for column in columns], axis=1) for row in range(len(originals))]
+    return _joined(rows, axis=0)
+
+
+def save_views_png(path: str, make_views, canvases, images: int, draws: int) -> None:
+    """Writes `views_grid` with a line of headings as a PNG, whole or not at all."""
+    grid = views_grid(make_views, canvases, images, draws)
+    picture = Image.new("RGB", (grid.shape[1], grid.shape[0] + HEADER), "white")
+    picture.paste(Image.fromarray(grid), (0, HEADER))
+    pen, views = ImageDraw.Draw(picture), len(make_views.views)
+    width = (grid.shape[1] + GAP) // (1 + draws * views)
+    for column in range(1 + draws * views):
+        text = "image" if column == 0 else f"view {(column - 1) % views + 1}"
+        pen.text((column * width + 2, 3), text, fill="black")
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with files.replacing(path) as beside:
+        picture.save(beside, format="PNG")
+
+
+def _sizes(canvases, images: int) -> np.ndarray | None:
+    sizes = getattr(canvases, "sizes", None)
+    return None if sizes is None else sizes[np.linspace(0, len(sizes) - 1, min(images, len(sizes))).astype(np.int64)]
+
+
+def _tile(image: np.ndarray, side: int) -> np.ndarray:
+    """One image [S, S, C] in [0, 1] as uint8 [side, side, 3], centred on white; channels beyond three are left out."""
+    pixels = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
+    pixels = pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
+    factor = max(1, side // len(pixels))
+    pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+    tile = np.full((side, side, 3), 255, np.uint8)
+    start = (side - len(pixels)) // 2
+    tile[start : start + len(pixels), start : start + len(pixels)] = pixels
+    return tile
+
+
+def _joined(parts: list[np.ndarray], axis: int) -> np.ndarray:
+    shape = list(parts[0].shape)
+    shape[axis] = GAP
+    white = np.full(shape, 255, np.uint8)
+    return np.concatenate([piece for part in parts for piece in (part, white)][:-1], axis=axis)

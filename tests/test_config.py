@@ -1,0 +1,59 @@
+import subprocess
+import sys
+
+import pytest
+
+from ssl_keras.config import Config
+
+
+def test_flag_lines_give_the_same_settings_back():
+    config = Config(method="simsiam", method_arg=("a=1", "b=x"), learning_rate=0.12, image_size=48, data="folder:a b")
+    assert Config.from_flag_lines(config.flag_lines()) == config
+
+
+def test_differences_name_what_differs_and_not_where_it_runs():
+    there = Config(seed=1, workdir="a", image_size=32)
+    assert Config(seed=1, workdir="b", strategy="mirrored", image_size=32).differences(there) == []
+    (line,) = Config(seed=2, workdir="a", image_size=32).differences(there)
+    assert "--seed" in line and "1 there" in line and "2 here" in line
+
+
+def test_a_setting_left_open_is_no_difference():
+    assert Config().differences(Config(image_size=32, views="simclr", stem="cifar")) == []
+
+
+def test_unknown_settings_in_a_folder_are_named():
+    with pytest.raises(ValueError, match="--colour"):
+        Config.from_flag_lines("--colour=red\n")
+
+
+def tool(*arguments):
+    return subprocess.run([sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    "flag, expected",
+    [
+        ("--method=simclear", "known: "),
+        ("--metod=simclr", "did you mean --method?"),
+        ("--image_size=0", "at least 8 pixels"),
+        ("--batch_size=-1", "greater than 0"),
+        ("--epochs=many", "epochs"),
+        ("--strategy=magic", "mirrored"),
+    ],
+)
+def test_a_wrong_flag_ends_with_one_sentence(flag, expected):
+    done = tool("tools.pretrain", "--workdir=never_made", flag)
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: ") and expected in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_flag_lists_the_known_ones():
+    done = tool("tools.pretrain", "--colour=red")
+    assert "--learning_rate" in done.stderr and "--method_arg" in done.stderr
+
+
+def test_config_imports_nothing_heavy():
+    code = "import sys; import tools.pretrain; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

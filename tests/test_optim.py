@@ -1,0 +1,241 @@
+"""Optimizers against the update rules of PyTorch and of the papers' code, written out in NumPy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssl_keras.optim import LARS_VARIANTS, OPTIMIZERS, build_optimizer, schedule
+
+RATES = (0.1, 0.2, 0.05)  # three steps of a changing learning rate: it matters where the rate enters
+KERNEL = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+BIAS = np.array([0.5, -1.0, 2.0], "float32")
+GRADIENTS = [np.random.default_rng(i).normal(size=(4, 3)).astype("float32") for i in (1, 2, 3)]
+
+
+@keras.saving.register_keras_serializable(package="test")
+class Rates(keras.optimizers.schedules.LearningRateSchedule):
+    """The rates of `RATES`, one step each."""
+
+    def __call__(self, step):
+        return tf.gather(tf.constant(RATES), tf.cast(step, tf.int32))
+
+    def get_config(self):
+        return {}
+
+
+def variables():
+    return keras.Variable(KERNEL, name="kernel"), keras.Variable(BIAS, name="bias")
+
+
+def updated(optimizer):
+    """Kernel and bias after three steps; the bias's gradient is the kernel's first row."""
+    kernel, bias = variables()
+    for gradient in GRADIENTS:
+        optimizer.apply([tf.constant(gradient), tf.constant(gradient[0])], [kernel, bias])
+    return kernel.numpy(), bias.numpy()
+
+
+def sgd(w, gradients, decay, momentum=0.9, nesterov=False, lr_in_velocity=False, trust=lambda w, g: 1.0):
+    """torch.optim.SGD, with LARS's trust ratio and TensorFlow's place of the learning rate as options."""
+    w, v = w.astype("float64"), 0.0
+    for lr, g in zip(RATES, gradients):
+        g = trust(w, g) * (g + decay * w)
+        if lr_in_velocity:
+            v = momentum * v + lr * g
+            w = w - v
+        else:
+            v = momentum * v + g
+            w = w - lr * (g + momentum * v if nesterov else v)
+    return w
+
+
+def row(gradients):
+    return [g[0] for g in gradients]
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_is_pytorchs_with_coupled_decay_on_everything(nesterov):
+    kernel, bias = updated(build_optimizer("sgd", Rates(), weight_decay=0.1, nesterov=nesterov))
+    np.testing.assert_allclose(kernel, sgd(KERNEL, GRADIENTS, 0.1, nesterov=nesterov), rtol=1e-5)
+    np.testing.assert_allclose(bias, sgd(BIAS, row(GRADIENTS), 0.1, nesterov=nesterov), rtol=1e-5)
+
+
+def test_lars_scales_kernels_and_leaves_biases_alone():
+    def trust(w, g):
+        return 1e-3 * np.linalg.norm(w) / np.linalg.norm(g + 0.1 * w)
+
+    kernel, bias = updated(build_optimizer("lars", Rates(), weight_decay=0.1))
+    np.testing.assert_allclose(kernel, sgd(KERNEL, GRADIENTS, 0.1, trust=trust), rtol=1e-5)
+    np.testing.assert_allclose(bias, sgd(BIAS, row(GRADIENTS), 0.0), rtol=1e-5)
+
+    kernel, bias = updated(build_optimizer("lars_simclr", Rates(), weight_decay=0.1))
+    np.testing.assert_allclose(kernel, sgd(KERNEL, GRADIENTS, 0.1, trust=trust, lr_in_velocity=True), rtol=1e-5)
+    np.testing.assert_allclose(bias, sgd(BIAS, row(GRADIENTS), 0.0, lr_in_velocity=True), rtol=1e-5)
+
+
+def test_larc_excludes_nothing():
+    def trust(w, g):
+        return 1e-3 * np.linalg.norm(w) / (np.linalg.norm(g) + 0.1 * np.linalg.norm(w))
+
+    kernel, bias = updated(build_optimizer("larc", Rates(), weight_decay=0.1))
+    np.testing.assert_allclose(kernel, sgd(KERNEL, GRADIENTS, 0.1, trust=trust), rtol=1e-5)
+    np.testing.assert_allclose(bias, sgd(BIAS, row(GRADIENTS), 0.1, trust=trust), rtol=1e-5)
+
+
+def test_lars_clipped_never_steps_further_than_the_gradient():
+    kernel, _ = updated(build_optimizer("lars_clipped", 1000.0, weight_decay=0.0, momentum=0.0))
+    np.testing.assert_allclose(kernel, KERNEL - sum(GRADIENTS), rtol=1e-4, atol=1e-5)  # lr · (1 / lr) · g
+    kernel, _ = updated(build_optimizer("lars_clipped", 1e-3, weight_decay=0.0, momentum=0.0))
+    w = KERNEL.astype("float64")
+    for g in GRADIENTS:
+        w = w - 1e-3 * 0.02 * np.linalg.norm(w) / np.linalg.norm(g) * g
+    np.testing.assert_allclose(kernel, w, rtol=1e-6)
+
+
+@pytest.mark.parametrize("variant", LARS_VARIANTS)
+def test_lars_steps_from_zero_weights_and_stands_still_at_zero_gradients(variant):
+    zero, still = keras.Variable(np.zeros((2, 2), "float32")), keras.Variable(np.ones((2, 2), "float32"))
+    build_optimizer(variant, 0.1).apply([tf.ones((2, 2)), tf.zeros((2, 2))], [zero, still])
+    np.testing.assert_allclose(zero, -0.1 * np.ones((2, 2)), rtol=1e-6)  # trust ratio 1
+    np.testing.assert_allclose(still, np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("variant", ["lars", "lars_simclr", "larc"])
+def test_lars_does_not_depend_on_the_gradients_scale(variant):
+    small, large = variables()[0], variables()[0]
+    build_optimizer(variant, 0.1).apply([GRADIENTS[0]], [small])
+    build_optimizer(variant, 0.1).apply([1000 * GRADIENTS[0]], [large])
+    np.testing.assert_allclose(small, large, rtol=1e-5)
+
+
+def test_adamw_is_pytorchs_without_decay_on_biases():
+    kernel, bias = updated(build_optimizer("adamw", Rates(), weight_decay=0.1, momentum=0.9, beta_2=0.95))
+    for result, start, gradients, decay in ((kernel, KERNEL, GRADIENTS, 0.1), (bias, BIAS, row(GRADIENTS), 0.0)):
+        w, m, v = start.astype("float64"), 0.0, 0.0
+        for t, (lr, g) in enumerate(zip(RATES, gradients), 1):
+            w = w * (1 - lr * decay)
+            m, v = 0.9 * m + 0.1 * g, 0.95 * v + 0.05 * g**2
+            w = w - lr * (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.95**t)) + 1e-8)
+        np.testing.assert_allclose(result, w, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_multipliers_scale_one_parameters_rate(name):
+    _, slow = updated(build_optimizer(name, 0.1, lr_multipliers={"bias$": 0.5}))
+    _, expected = updated(build_optimizer(name, 0.05))
+    np.testing.assert_allclose(slow, expected, rtol=1e-5)
+    kernel, _ = updated(build_optimizer(name, 0.1, lr_multipliers={"bias$": 0.5}))
+    np.testing.assert_allclose(kernel, updated(build_optimizer(name, 0.1))[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_constant_lr_paths_keep_the_peak(name):
+    falling = schedule("cosine", 0.1, 256, 3)
+    kernel, bias = updated(build_optimizer(name, falling, constant_lr_paths=("bias",)))
+    np.testing.assert_allclose(bias, updated(build_optimizer(name, 0.1))[1], rtol=1e-5)
+    np.testing.assert_allclose(kernel, updated(build_optimizer(name, falling))[0], rtol=1e-6)
+
+
+def test_exclusion_by_path_and_by_dimension():
+    everything = updated(build_optimizer("sgd", 0.1, weight_decay=0.5))
+    no_kernel = updated(build_optimizer("sgd", 0.1, weight_decay=0.5, exclude=("kernel",)))
+    no_bias = updated(build_optimizer("sgd", 0.1, weight_decay=0.5, exclude_1d=True))
+    nothing = updated(build_optimizer("sgd", 0.1, weight_decay=0.0))
+    for result, kernel, bias in ((no_kernel, nothing[0], everything[1]), (no_bias, everything[0], nothing[1])):
+        np.testing.assert_array_equal(result[0], kernel)
+        np.testing.assert_array_equal(result[1], bias)
+
+
+def dense_model():
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, kernel_initializer="ones")])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_two_replicas_equal_one(name, two_replicas):
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+
+    def train(model, optimizer, strategy):
+        def step(x):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(model(x) ** 2) / strategy.num_replicas_in_sync
+            trainable = model.trainable_variables
+            optimizer.apply(tape.gradient(loss, [v.value for v in trainable]), trainable)
+
+        rows = 8 // strategy.num_replicas_in_sync
+        share = strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(x[context.replica_id_in_sync_group * rows :][:rows])
+        )
+        run = tf.function(lambda x: strategy.run(step, args=(x,)))
+        for _ in range(3):
+            run(share)
+        return model.get_weights()
+
+    def options():
+        lr = schedule("cosine", 0.1, 256, 10)
+        return {"learning_rate": lr, "weight_decay": 0.1, "constant_lr_paths": ("bias",)}
+
+    model = dense_model()
+    optimizer = build_optimizer(name, **options())
+    optimizer.build(model.trainable_variables)
+    alone = train(model, optimizer, tf.distribute.get_strategy())
+    with two_replicas.scope():
+        model = dense_model()
+        optimizer = build_optimizer(name, **options())
+        optimizer.build(model.trainable_variables)
+    for one, two in zip(alone, train(model, optimizer, two_replicas)):
+        np.testing.assert_allclose(one, two, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_restored_run_goes_on_as_if_uninterrupted(name, tmp_path):
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    y = np.zeros((8, 3), "float32")
+    optimizer = build_optimizer(
+        name,
+        schedule("cosine", 0.1, 256, 10, warmup_steps=2),
+        weight_decay=0.1,
+        exclude=("bias",),
+        lr_multipliers={"bias": 0.5},
+        constant_lr_paths=("kernel",),
+    )
+    model = dense_model()
+    model.compile(optimizer=optimizer, loss="mse")
+    model.fit(x, y, batch_size=8, epochs=3, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.optimizer.get_config() == optimizer.get_config()
+    assert int(again.optimizer.iterations) == 3
+    for m in (model, again):
+        m.fit(x, y, batch_size=8, epochs=2, verbose=0)
+    for a, b in zip(model.get_weights(), again.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_it_trains_under_a_loss_scale():
+    inner = build_optimizer("lars", 0.1, weight_decay=0.1)
+    scaled = keras.optimizers.LossScaleOptimizer(inner, initial_scale=1024.0)
+    kernel, _ = variables()
+    scaled.apply([1024.0 * GRADIENTS[0]], [kernel])
+    expected, _ = variables()
+    build_optimizer("lars", 0.1, weight_decay=0.1).apply([GRADIENTS[0]], [expected])
+    np.testing.assert_allclose(kernel, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"name": "lamb"}, "sgd, lars, lars_simclr"),
+        ({"name": "lars", "nesterov": True}, "belongs to the optimizer 'sgd'"),
+        ({"name": "sgd", "weight_decay": -1.0}, "must not be negative"),
+        ({"name": "sgd", "constant_lr_paths": ("predictor",)}, "made by `schedule`"),
+    ],
+)
+def test_errors_say_what_is_expected(options, message):
+    with pytest.raises(ValueError, match=message):
+        build_optimizer(learning_rate=0.1, **options)
+
+
+def test_a_pattern_that_fits_no_parameter_is_an_error():
+    with pytest.raises(ValueError, match="'predicter' fits none of the parameters: kernel, bias"):
+        build_optimizer("sgd", 0.1, lr_multipliers={"predicter": 2.0}).build(list(variables()))

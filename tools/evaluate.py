@@ -1,0 +1,59 @@
+"""Scores encoders on labelled images:
+
+    python -m tools.evaluate --workdir=runs/a --eval=knn,linear --encoder=run,random,pixels
+"""
+
+from absl import flags
+
+from ssl_keras import config
+
+config.define(
+    [
+        "workdir",
+        "data",
+        "data_dir",
+        "train_examples",
+        "backbone",
+        "width",
+        "stem",
+        "image_size",
+        "canvas_size",
+        "channels",
+        "dtype",
+        "seed",
+        "max_bad_fraction",
+    ]
+)
+flags.DEFINE_string("encoder", "run", "run | FILE | random | pixels, or several separated by commas")
+flags.DEFINE_string("eval", "knn,linear", "evaluations, separated by commas")
+flags.DEFINE_integer("test_examples", None, "score only the first so many test images; unset: all")
+flags.DEFINE_integer("knn_k", 200, "neighbours that vote")
+flags.DEFINE_float("knn_temperature", 0.1, "of the votes' weights")
+flags.DEFINE_bool("knn_center", False, "subtract the bank's mean from all features first")
+flags.DEFINE_string("output", None, "also write all rows to this JSON file")
+
+
+def main():
+    args = flags.FLAGS
+    config.from_flags()  # checked
+    from ssl_keras import evaluation, files
+
+    request = evaluation.request_from(
+        config.given(),
+        args.encoder,
+        args.eval,
+        args.test_examples,
+        k=args.knn_k,
+        temperature=args.knn_temperature,
+        center=args.knn_center,
+    )
+    rows = evaluation.evaluate(request)
+    print(evaluation.table(rows))
+    if args.output:
+        files.write_json(args.output, rows)
+    if args.workdir:
+        print(f"written to {args.workdir}/evals/")
+
+
+if __name__ == "__main__":
+    config.run(main)

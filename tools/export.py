@@ -1,0 +1,29 @@
+"""Ships an encoder: python -m tools.export --workdir=runs/a --format=saved_model --output=encoder_saved_model"""
+
+from absl import flags
+
+from ssl_keras import config
+
+flags.DEFINE_string("workdir", "", "the folder of a finished run")
+flags.DEFINE_enum("format", "saved_model", ("saved_model", "keras"), "what to write")
+flags.DEFINE_string("output", "", "path to write to")
+
+
+def main():
+    args = flags.FLAGS
+    for name in ("workdir", "output"):
+        if not args[name].value:
+            raise ValueError(f"--{name} is missing")
+    run = config.read_run(args.workdir)
+    from ssl_keras import export
+
+    encoder = export.load_encoder(f"{args.workdir}/encoder.keras")
+    if args.format == "keras":
+        export.save_keras(encoder, args.output)
+    else:
+        export.save_saved_model(encoder, run.canvas_size, args.output)
+    print(f"written: {args.output}")
+
+
+if __name__ == "__main__":
+    config.run(main)

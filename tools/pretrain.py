@@ -1,0 +1,21 @@
+"""Pretrains an encoder: python -m tools.pretrain --flagfile=flags/simclr.flags --data=folder:PATH --workdir=runs/a"""
+
+from ssl_keras import config
+
+config.define()
+
+
+def main():
+    settings = config.from_flags()
+    from ssl_keras import experiment
+
+    summary = experiment.pretrain(settings)
+    print(
+        f"encoder: {settings.workdir}/encoder.keras   summary: {settings.workdir}/summary.json   "
+        f"tensorboard --logdir {settings.workdir}"
+    )
+    return summary
+
+
+if __name__ == "__main__":
+    config.run(main)

@@ -1,0 +1,25 @@
+"""Draws what training sees:
+
+    python -m tools.preview_views --flagfile=flags/simclr.flags --data=folder:PATH --output=views.png
+"""
+
+from absl import flags
+
+from ssl_keras import config
+
+config.define()
+flags.DEFINE_string("output", "views.png", "the PNG to write: originals on the left, views on the right")
+flags.DEFINE_integer("images", 8, "how many images, one to a row", lower_bound=1)
+flags.DEFINE_integer("draws", 3, "how many draws of each view", lower_bound=1)
+
+
+def main():
+    settings = config.from_flags()
+    from ssl_keras import experiment
+
+    experiment.preview_views(settings, flags.FLAGS.output, flags.FLAGS.images, flags.FLAGS.draws)
+    print(f"written: {flags.FLAGS.output}")
+
+
+if __name__ == "__main__":
+    config.run(main)
