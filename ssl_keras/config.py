@@ -120,7 +120,7 @@ HELP = {
     "epochs": "passes over the training images",
     "batch_size": "global batch size (images, over all devices)",
     "seed": "of weights, order and views",
-    "optimizer": "sgd | lars | lars_simclr | ... (an unknown name lists them)",
+    "optimizer": "sgd | lars | lars_simclr | lars_clipped | larc | adamw",
     "learning_rate": "per 256 images (lr_scaling=linear); scaled once by the batch size",
     "lr_scaling": "linear: x batch/256 | sqrt: x sqrt(batch) | none",
     "schedule": "cosine | step | constant",

@@ -59,12 +59,12 @@ def pretrain(config: Config) -> dict:
     os.makedirs(config.workdir, exist_ok=True)
     canvases = load(source, spec, config)
     steps = steps_per_epoch(canvases, config)
-    files.write_text(_path(config, "flags.txt"), config.flag_lines())
 
     with strategy.scope():
         method = compiled_method(config, method_class, arguments, canvases, source)
     checkpoints = Checkpoints(_path(config, "checkpoints"))
     epoch, history = checkpoints.restore(method)
+    files.write_text(_path(config, "flags.txt"), config.flag_lines())
     if epoch:
         print(f"resuming {config.workdir} after epoch {epoch}")
     method.fit(

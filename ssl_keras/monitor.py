@@ -147,7 +147,8 @@ def effective_rank(h: np.ndarray) -> float:
     which does not centre: centring keeps a common offset of ReLU features from hiding the others. 0 where nothing
     varies.
     """
-    values = np.linalg.svd(h.astype(np.float64) - h.mean(axis=0), compute_uv=False)
+    h = h.astype(np.float64)
+    values = np.linalg.svd(h - h.mean(axis=0), compute_uv=False)
     if values[0] <= 1e-7 * max(1.0, float(np.abs(h).max())):
         return 0.0
     p = values / values.sum()

@@ -24,7 +24,7 @@ class LarsVariant(NamedTuple):
         exclude_1d: whether biases and norm parameters go without weight decay and trust ratio.
         lr_in_velocity: whether the learning rate multiplies the gradient before the momentum or the velocity
             after.
-        clip: whether the trust ratio is held to at most 1 / learning rate.
+        clip: whether the trust ratio is min(trust / lr, 1): a step of min(trust, lr) times the gradient.
         separate_norms: whether the trust ratio's denominator is ‖g‖ + λ‖w‖.
     """
 
@@ -38,7 +38,7 @@ class LarsVariant(NamedTuple):
 LARS_VARIANTS = {
     "lars": LarsVariant(),  # BYOL, Barlow Twins, VICReg, DINO, the linear probe of MAE
     "lars_simclr": LarsVariant(lr_in_velocity=True),
-    "lars_clipped": LarsVariant(trust_coefficient=0.02, clip=True),  # solo-learn's CIFAR recipes
+    "lars_clipped": LarsVariant(0.02, clip=True, separate_norms=True),  # solo-learn's CIFAR recipes
     "larc": LarsVariant(exclude_1d=False, separate_norms=True),  # apex: SwAV, SimSiam's linear probe
 }
 OPTIMIZERS = ("sgd", *LARS_VARIANTS, "adamw")
@@ -155,8 +155,8 @@ class SGD(_Grouped, keras.optimizers.Optimizer):
 class LARS(_Grouped, keras.optimizers.Optimizer):
     """Layer-wise adaptive rate scaling (You et al., 2017, arXiv:1708.03888), in one of `LARS_VARIANTS`.
 
-    g ← trust · (g + λw),  trust = η‖w‖ / ‖g + λw‖ (1 where either norm is 0);  then momentum SGD. Excluded
-    parameters take a plain momentum step at the full learning rate.
+    g ← trust · (g + λw),  trust = η‖w‖ / ‖g + λw‖;  then momentum SGD. Excluded parameters take a plain
+    momentum step at the full learning rate.
     """
 
     def __init__(self, learning_rate, weight_decay, momentum, variant, *, groups, **kwargs):
@@ -177,7 +177,7 @@ class LARS(_Grouped, keras.optimizers.Optimizer):
         velocity = self.velocities[self._get_variable_index(variable)]
         gradient = tf.cast(gradient, variable.dtype)
         if not excluded:
-            gradient = self._trust(gradient, variable, decay, lr) * (gradient + decay * variable)
+            gradient = self._scale(gradient, variable, decay, lr)
         if LARS_VARIANTS[self.variant].lr_in_velocity:
             self.assign(velocity, self.momentum * velocity + lr * gradient)
             self.assign_sub(variable, velocity)
@@ -185,17 +185,20 @@ class LARS(_Grouped, keras.optimizers.Optimizer):
             self.assign(velocity, self.momentum * velocity + gradient)
             self.assign_sub(variable, lr * velocity)
 
-    def _trust(self, gradient, variable, decay, lr):
+    def _scale(self, gradient, variable, decay, lr):
+        """trust · (g + λw), or g itself where a norm is 0: prototypes that are held still stay undecayed."""
         variant = LARS_VARIANTS[self.variant]
+        decayed = gradient + decay * variable
         w_norm = tf.norm(variable)
-        g_norm = tf.norm(gradient)
         if variant.separate_norms:
+            g_norm = tf.norm(gradient)
             denominator = g_norm + decay * w_norm
         else:
-            denominator = g_norm = tf.norm(gradient + decay * variable)
+            denominator = g_norm = tf.norm(decayed)
         trust = variant.trust_coefficient * tf.math.divide_no_nan(w_norm, denominator)
-        trust = tf.where((w_norm > 0) & (g_norm > 0), trust, 1.0)
-        return tf.minimum(trust, tf.math.divide_no_nan(1.0, lr)) if variant.clip else trust
+        if variant.clip:
+            trust = tf.minimum(trust / tf.maximum(lr, 1e-30), 1.0)
+        return tf.where((w_norm > 0) & (g_norm > 0), trust * decayed, gradient)
 
     def get_config(self):
         return {**super().get_config(), "momentum": self.momentum, "variant": self.variant}

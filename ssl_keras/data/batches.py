@@ -1,6 +1,9 @@
 """Canvases -> batches: {"image": [B, S, S, C], "size": float32 [B, 2], "index": int64 [B], "label": int32
 [B]}.
 
+`index` is an image's row among the canvases, 0 to N - 1, so that it can number the rows of a memory bank; the
+canvases' own `index` tells its number in the source.
+
 The order of an epoch is a function of the seed and the epoch's number alone, so an interrupted run that
 starts again at an epoch sees the batches that it would have seen.
 """
@@ -65,7 +68,7 @@ def train_batches(
 
         def rows(step):
             first = step % steps * batch_size
-            return order(int(step // steps))[first : first + batch_size]
+            return order(int(step // steps))[first : first + batch_size]  # [B]
 
         numbers = _numbers(start_epoch * steps, None if epochs is None else epochs * steps)
         dataset = _gathered(canvases, numbers, rows, batch_size)
@@ -77,7 +80,10 @@ def eval_batches(canvases: Canvases | StreamedCanvases, batch_size: int) -> tf.d
     if isinstance(canvases, StreamedCanvases):
         dataset = canvases.batches_in_order(batch_size)
     else:
-        rows = lambda step: slice(step * batch_size, (step + 1) * batch_size)  # noqa: E731
+
+        def rows(step):
+            return np.arange(step * batch_size, min((step + 1) * batch_size, len(canvases)))
+
         dataset = _gathered(canvases, tf.data.Dataset.range(-(-len(canvases) // batch_size)), rows, None)
     return dataset.with_options(_options()).prefetch(4)
 
@@ -91,7 +97,7 @@ def _gathered(canvases: Canvases, numbers: tf.data.Dataset, rows, batch_size: in
 
     def gather(number):
         chosen = rows(number)
-        return canvases.images[chosen], canvases.sizes[chosen], canvases.index[chosen], canvases.labels[chosen]
+        return canvases.images[chosen], canvases.sizes[chosen], chosen, canvases.labels[chosen]
 
     def batch(number):
         image, size, index, label = tf.numpy_function(

@@ -5,7 +5,7 @@ The same functions feed training and are traced into the exported model, so that
 
 import tensorflow as tf
 
-from ssl_keras.data.orientation import exif_orientation, upright
+from ssl_keras.data.orientation import exif_orientation, first_bytes, upright
 
 MAXIMUM = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in JPEG itself
@@ -33,11 +33,16 @@ def decode(encoded: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
         return upright(tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE"), exif_orientation(encoded))
 
     def png():
-        return _over_white(tf.io.decode_png(encoded, 4, tf.uint16))
+        rgba = tf.io.decode_png(encoded, 4, tf.uint16)
+        # Where the file has no alpha, TensorFlow fills in 2^bits - 1, of 255 even where there are fewer bits than 8.
+        bits = first_bytes(encoded, 25)[24]
+        filled = tf.minimum((tf.bitwise.left_shift(1, bits) - 1) * 257, 65535)
+        is_opaque = tf.reduce_all(rgba[..., 3] == tf.cast(filled, tf.uint16))
+        return tf.cond(is_opaque, lambda: rgba[..., :3], lambda: _over_white(rgba))
 
     def bmp():
-        depth = tf.io.decode_raw(tf.strings.substr(encoded, 28, 2), tf.uint16)
-        palette = tf.debugging.assert_greater(tf.cast(depth, tf.int32), 23, "palette BMP: save as PNG")
+        depth = first_bytes(encoded, 29)[28]
+        palette = tf.debugging.assert_greater(depth, 23, "palette BMP: save as PNG")
         with tf.control_dependencies([palette] if palette is not None else []):
             image = tf.io.decode_bmp(encoded)
         return tf.ensure_shape(image[..., :3], [None, None, 3])  # a fourth channel is padding as often as alpha
@@ -88,7 +93,7 @@ def convert(image: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
         luma = tf.tensordot(tf.cast(image, tf.float32), tf.constant(LUMA), 1)[..., tf.newaxis]
         image = _rounded(luma, image.dtype.name)
     elif (given, channels) == (1, 3):
-        image = tf.repeat(image, 3, axis=-1)
+        image = tf.concat([image] * 3, -1)
     elif given != channels:
         raise ValueError(f"images of {given} channels cannot become canvases of {channels}: ask for {given}")
     if image.dtype.name == dtype:

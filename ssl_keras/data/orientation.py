@@ -5,14 +5,21 @@ import tensorflow as tf
 ORIENTATION = 0x0112
 
 
+def first_bytes(encoded: tf.Tensor, count: int) -> tf.Tensor:
+    """The first bytes of a string scalar as int32 [count], zeros past its end."""
+    padded = tf.strings.join([tf.strings.substr(encoded, 0, count), b"\0" * count])
+    return tf.cast(tf.io.decode_raw(padded, tf.uint8)[:count], tf.int32)
+
+
 def exif_orientation(jpeg: tf.Tensor) -> tf.Tensor:
     """The orientation that a JPEG's EXIF segment states, int32 scalar 1..8; 1 (upright) where there is none.
 
     Args:
         jpeg: string scalar, the encoded file.
     """
-    # The commonest head, a bare JFIF segment and then the tables, is told from two reads: the walk costs far more.
-    is_plain = (tf.strings.substr(jpeg, 2, 4) == b"\xff\xe0\x00\x10") & (tf.strings.substr(jpeg, 20, 2) == b"\xff\xdb")
+    # The commonest head, a bare JFIF segment and then the tables, is told at a glance: the walk costs more.
+    head = first_bytes(jpeg, 22)
+    is_plain = tf.reduce_all(tf.gather(head, [2, 3, 4, 5, 20, 21]) == [0xFF, 0xE0, 0x00, 0x10, 0xFF, 0xDB])
     return tf.cond(is_plain, lambda: 1, lambda: _segment_orientation(jpeg))
 
 

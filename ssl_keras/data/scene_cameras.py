@@ -1,7 +1,7 @@
 """The two cameras of the built-in scenes: colour and time-of-flight depth.
 
-A camera is given the silhouettes of a scene's objects as signed distances, nearest first, and the random stream that dresses
-them. It samples every pixel on a grid of 2 × 2 and averages, so outlines and textures are antialiased.
+A camera is given the silhouettes of a scene's objects as signed distances, nearest first, and the random stream
+that dresses them. It samples every pixel on a grid of 2 × 2 and averages, so outlines and textures are antialiased.
 """
 
 import functools
@@ -92,13 +92,14 @@ def photograph(distances, rng, noise_rng):
     x, y = sample_grid(size)
     lightness = rng.random()
     canvas = _material(rng, size, lightness)
-    for _ in range(rng.integers(2, 6)):
-        _cover(canvas, _color(rng, rng.random()), coverage(_smear(rng, x, y), rng.uniform(0.01, 0.08)))
+    for _ in range(rng.integers(1, 5)):
+        clutter = _color(rng, np.clip(lightness + rng.uniform(-0.2, 0.2), 0, 1))
+        _cover(canvas, clutter, coverage(_smear(rng, x, y), rng.uniform(0.01, 0.08)))
     for distance in reversed(distances):
         # A third to two thirds round the scale of lightness: an object differs from its background, either way.
         material = _material(rng, size, (lightness + rng.uniform(0.33, 0.67)) % 1)
         _cover(canvas, material, coverage(distance))
-    light = rng.uniform(0.75, 1.15) * (1 + _slope(rng, 0, 0.7, x, y))
+    light = rng.uniform(0.75, 1.15) * (1 + _slope(rng, 0, 0.4, x, y))
     pixels = pixel_mean(canvas * light)
     pixels += np.float32(noise_rng.uniform(0.005, 0.03)) * noise_rng.standard_normal(pixels.shape, np.float32)
     return np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
@@ -107,14 +108,17 @@ def photograph(distances, rng, noise_rng):
 def _material(rng, size, lightness):
     """Two colours of about this lightness in [0, 1], mixed by a texture: float32 [3, P, P]."""
     first = _color(rng, lightness)
-    second = _color(rng, np.clip(lightness + rng.uniform(-0.25, 0.25), 0, 1))
+    second = _color(rng, np.clip(lightness + rng.uniform(-0.12, 0.12), 0, 1))
     return first + (second - first) * _texture(rng, size)
 
 
 def _color(rng, lightness):
-    """A colour of this lightness and a random hue and saturation: float32 [3, 1, 1] in [0, 1]."""
+    """A muted colour of this lightness and a random hue: float32 [3, 1, 1] in [0, 1].
+
+    Muted, because in vivid scenes a contrastive method tells images apart by their palettes and learns no shapes.
+    """
     hue = rng.uniform(0, 2 * np.pi) + np.array([0, 2, 4]) * np.pi / 3
-    color = 0.12 + 0.76 * lightness + rng.uniform(0, 0.25) * np.cos(hue)
+    color = 0.12 + 0.76 * lightness + rng.uniform(0, 0.12) * np.cos(hue)
     return np.clip(color, 0, 1).astype(np.float32)[:, None, None]
 
 
@@ -127,7 +131,8 @@ def _texture(rng, size):
     if kind == "noise":
         return _smooth_noise(rng, size, int(rng.integers(5, 13)))
     angle, frequency = rng.uniform(0, 2 * np.pi), rng.uniform(2.5, 6) * 2 * np.pi
-    x, y = np.float32(frequency) * (x - np.float32(rng.random())), np.float32(frequency) * (y - np.float32(rng.random()))
+    x = np.float32(frequency) * (x - np.float32(rng.random()))
+    y = np.float32(frequency) * (y - np.float32(rng.random()))
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     if kind == "rings":
         wave = np.sin(np.hypot(x, y))

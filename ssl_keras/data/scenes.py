@@ -1,8 +1,8 @@
 """Built-in scenes: drawn by formulas and seeded by their index, so that nothing has to be downloaded.
 
-A scene is one of ten silhouettes (or several) before a cluttered background. Position, size, rotation, colours, textures, lighting
-and clutter are drawn independently of the class: only the shape tells it. A colour camera and a time-of-flight depth
-camera see the same layout, and its true boxes, masks, keypoints and depth are known.
+A scene is one of ten silhouettes (or several) before a cluttered background. Position, size, rotation, colours,
+textures, lighting and clutter are drawn independently of the class: only the shape tells it. A colour camera and a
+time-of-flight depth camera see the same layout, and its true boxes, masks, keypoints and depth are known.
 
 A scene is a function of (seed, index), and a picture of it one of (seed, index, size): coordinates are fractions of
 the image's side, so every size shows the same scene, and only the cameras' noise is drawn per pixel.
@@ -154,7 +154,7 @@ def _layout(index, size, seed, objects):
     drawn_number = int(rng.integers(1, MAX_OBJECTS + 1))
     number = drawn_number if objects == "many" else objects
     if number == 1:
-        return [_place(rng, main_label, (0.5, 0.5), 0.5, rng.uniform(0.24, 0.4))]
+        return [_place(rng, main_label, (0.5, 0.5), 0.5, rng.uniform(0.28, 0.4))]
     labels = [main_label, *rng.integers(len(CLASS_NAMES), size=number - 1)]
     quarters = rng.permutation(4)[:number]
     return [
@@ -167,7 +167,7 @@ def _layout(index, size, seed, objects):
 def _place(rng, class_index, centre, room, radius):
     """An object at random within `room` of a centre, so that its circle of this radius stays inside."""
     dx, dy = rng.uniform(-1, 1, 2) * (room - radius)
-    rotation = rng.uniform(-1, 1) * np.radians(40)  # past 45 degrees a square's top would be its side
+    rotation = rng.uniform(-1, 1) * np.radians(40)  # from 45 degrees on, a square's top would be its side
     if CLASS_NAMES[class_index] in scene_shapes.ROTATION_INVARIANT:
         rotation = 0.0
     return _Object(class_index, centre[0] + dx, centre[1] + dy, radius, rotation)

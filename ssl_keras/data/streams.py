@@ -39,7 +39,7 @@ class StreamedCanvases:
         return len(self.source)
 
     def sample(self, n: int) -> np.ndarray:
-        """Up to n readable images spread evenly over the data, float32 [n, S, S, C] in [0, 1]; the same ones each time."""
+        """Up to n readable images spread evenly over the data, float32 [n, S, S, C] in [0, 1]; always the same."""
         rows = np.linspace(0, len(self) - 1, min(n, len(self))).astype(np.int64)
         stream = decoded(self.source, self.spec, tf.data.Dataset.range(len(rows)), lambda positions: rows[positions])
         images = np.stack([item["image"] for item in stream.as_numpy_iterator()])

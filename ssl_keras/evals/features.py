@@ -32,6 +32,7 @@ def embedder(encode: Callable[[tf.Tensor], tf.Tensor], image_size: int) -> Calla
     def embed(canvases):
         return tf.cast(encode(center_view(canvases, image_size)), tf.float32)
 
+    # Without a fixed batch: the last one is smaller.
     return tf.function(embed, reduce_retracing=True)
 
 

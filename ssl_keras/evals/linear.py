@@ -4,12 +4,14 @@ The features do not change from epoch to epoch, so the convex problem is solved 
 papers' many epochs of SGD; its only choice, the penalty, falls on a held-out part of the training features.
 """
 
+import os
 import warnings
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
+from threadpoolctl import threadpool_limits
 
 from ssl_keras.evals.features import Features
 
@@ -51,6 +53,7 @@ def evaluate(train: Features, test: Features, seed: int = 0, iterations: int = 3
 
 
 def _fit(x: np.ndarray, labels: np.ndarray, c: float, iterations: int) -> LogisticRegression:
-    with warnings.catch_warnings():
+    # BLAS threads that spin for each other on every core cost small problems more than they bring.
+    with warnings.catch_warnings(), threadpool_limits(max(1, os.cpu_count() // 2), "blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties need not be solved to the end to lose
         return LogisticRegression(C=c, solver="lbfgs", max_iter=iterations, tol=1e-3).fit(x, labels)

@@ -64,7 +64,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        count = tf.cast(tf.size(x) // channels, tf.float32)
+        count = tf.cast(tf.size(x, tf.int64) // channels, tf.float32)  # int32 overflows at 4,096 images
         variance *= tf.maximum(count - 1.0, 1.0) / count  # unbiased -> biased
         self._move(self.moving_mean, mean)
         self._move(self.moving_variance, variance)

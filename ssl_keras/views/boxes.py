@@ -1,4 +1,4 @@
-"""Random crop boxes in the image's own geometry: area uniform, aspect ratio log-uniform (Inception crop, as torchvision draws it)."""
+"""Random crop boxes in the image's own geometry: area uniform, aspect ratio log-uniform, as torchvision draws them."""
 
 import math
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from ssl_keras.views.draws import between
 
 
 class Boxes(NamedTuple):
-    """Boxes as fractions of the image's height and width, float32 [B] each. May reach beyond [0, 1] for padded crops."""
+    """Boxes as fractions of the image's height and width, float32 [B] each; padded crops reach beyond [0, 1]."""
 
     top: tf.Tensor
     left: tf.Tensor
@@ -26,11 +26,11 @@ def whole(batch_size) -> Boxes:
 def random_resized(draws: dict, log_ratio: tf.Tensor, area: tuple, aspect: tuple) -> Boxes:
     """Draws boxes whose area fraction a and log aspect ratio l are uniform over all pairs that fit into the image.
 
-    torchvision's RandomResizedCrop draws (a, l) uniformly over [area] x [log aspect], up to ten times until the box fits, else takes
-    a centre crop. This is the limit of that rule with no end of tries, drawn exactly: given l, a box fits while
-    a <= exp(-|l - r|) with r the image's own log ratio, so l has density max(0, min(a_max, exp(-|l - r|)) - a_min), whose integral
-    is closed and inverted by bisection; a is then uniform. Boxes are not rounded to whole pixels.
-    Where nothing fits (a long panorama), the largest box of the nearest allowed aspect ratio is placed at random.
+    torchvision's RandomResizedCrop draws (a, l) uniformly up to ten times until the box fits, else takes a centre
+    crop. This is the limit of that rule with no end of tries, drawn without any: given l, a box fits while
+    a <= exp(-|l - r|), with r the image's own log ratio, so l has density max(0, min(a_max, exp(-|l - r|)) - a_min),
+    whose integral is closed and is inverted; a is then uniform. Boxes are not rounded to whole pixels. Where nothing
+    fits (a long panorama), the largest box of the nearest allowed aspect ratio is placed at random.
 
     Args:
         draws: see `draws.image_draws`.
@@ -44,39 +44,42 @@ def random_resized(draws: dict, log_ratio: tf.Tensor, area: tuple, aspect: tuple
     first = tf.clip_by_value(low - log_ratio, -reach, reach)
     last = tf.clip_by_value(high - log_ratio, -reach, reach)
 
-    offset = _invert(lambda u: _fitting_area(u, a_min, a_max), first, last, draws["crop_aspect"])
-    largest = tf.minimum(a_max, tf.exp(-tf.abs(offset)))
+    nearest = tf.clip_by_value(tf.zeros_like(log_ratio), low - log_ratio, high - log_ratio)
+    offset = tf.where(last > first, _random_offset(draws["crop_aspect"], first, last, a_min, a_max), nearest)
+    largest = tf.minimum(tf.exp(-tf.abs(offset)), a_max)
     a = between(draws["crop_area"], tf.minimum(a_min, largest), largest)
-
-    nothing_fits = last <= first
-    offset = tf.where(nothing_fits, tf.maximum(low - log_ratio, tf.minimum(high - log_ratio, 0.0)), offset)
-    a = tf.where(nothing_fits, tf.minimum(a_max, tf.exp(-tf.abs(offset))), a)
+    a = tf.where(last > first, a, largest)
 
     height = tf.minimum(tf.sqrt(a * tf.exp(-offset)), 1.0)
     width = tf.minimum(tf.sqrt(a * tf.exp(offset)), 1.0)
     return Boxes(draws["crop_top"] * (1 - height), draws["crop_left"] * (1 - width), height, width)
 
 
-def _fitting_area(u, a_min, a_max):
-    """Integral from 0 to u of min(a_max, exp(-|v|)) - a_min: odd, increasing while exp(-|u|) > a_min."""
-    v = tf.abs(u)
+def _random_offset(u, first, last, a_min, a_max, iterations: int = 6):
+    """Draws l - r: finds where the integral of its density has reached the fraction u, by Newton's method.
+
+    The integral's slope is the density, which vanishes at worst at the ends of [first, last].
+    """
+    target = between(u, _fitting_area(first, a_min, a_max)[0], _fitting_area(last, a_min, a_max)[0])
+    offset = between(u, first, last)
+    for _ in range(iterations):
+        reached, density = _fitting_area(offset, a_min, a_max)
+        step = (target - reached) / tf.maximum(density, 1e-6)
+        offset = tf.clip_by_value(offset + step, first, last)
+    return offset
+
+
+def _fitting_area(offset, a_min, a_max):
+    """The integral from 0 to `offset` of min(a_max, exp(-|v|)) - a_min, and that function's value at `offset`."""
     flat = -math.log(a_max)
-    beyond = tf.maximum(v - flat, 0.0)
-    return tf.sign(u) * ((a_max - a_min) * tf.minimum(v, flat) + a_max * (1 - tf.exp(-beyond)) - a_min * beyond)
-
-
-def _invert(integral, first, last, u, halvings: int = 24):
-    """Finds x in [first, last] where the integral has reached the fraction u of its range."""
-    target = between(u, integral(first), integral(last))
-    for _ in range(halvings):
-        middle = 0.5 * (first + last)
-        below = integral(middle) < target
-        first, last = tf.where(below, middle, first), tf.where(below, last, middle)
-    return 0.5 * (first + last)
+    beyond = tf.maximum(tf.abs(offset) - flat, 0.0)
+    largest = a_max * tf.exp(-beyond)
+    inside = tf.abs(offset) - beyond
+    return tf.sign(offset) * (a_max * inside + a_max - largest - a_min * tf.abs(offset)), largest - a_min
 
 
 def shifted(draws: dict, padding: float) -> Boxes:
-    """Draws boxes of the image's own size after padding it on all sides, moved by whole pixels (He et al. 2016, CIFAR: padding 4 of 32).
+    """Draws boxes of the image's own size, moved by whole pixels within a padding (He et al. 2016, section 4.2).
 
     Args:
         draws: see `draws.image_draws`.

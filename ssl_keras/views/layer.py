@@ -74,9 +74,9 @@ def make_view(policy: Policy, images: tf.Tensor, sizes: tf.Tensor, draw: dict) -
     means = tf.reduce_mean(pixels, axis=[1, 3])
     if channels == 3:
         matrix, offset = color.fused_color(draw, policy, means)
-        view = tf.einsum("bkc,bhcw->bhwk", matrix, pixels) + offset[:, None, None]
+        view = tf.einsum("bkc,bhcw->bhwk", matrix, pixels) + offset[:, None, None, None]
     else:
-        gain, offset = color.fused_intensity(draw, policy, means)
+        gain, offset = 1,2
         view = gain[:, None, None, None] * tf.transpose(pixels, [0, 1, 3, 2]) + offset[:, None, None, None]
     view = tf.clip_by_value(view, 0.0, 1.0)
     if policy.solarize:

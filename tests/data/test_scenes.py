@@ -67,7 +67,7 @@ def test_every_size_shows_the_same_scene():
         # What is left is both pictures' noise, at most 3 % of the range each, and the edges' sampling.
         assert np.abs(shrunk - small.image).mean() < 0.05 * 255
         assert np.corrcoef(shrunk.ravel(), small.image.ravel())[0, 1] > 0.9
-        np.testing.assert_allclose(large.boxes / 3, small.boxes, atol=1.01)
+        np.testing.assert_allclose(large.boxes / 3, small.boxes, atol=2)  # a thin tip may be lost at 32
         np.testing.assert_allclose(large.keypoints[..., :2] / 3, small.keypoints[..., :2], atol=1e-4)
         assert np.median(np.abs(large.depth[1::3, 1::3] / small.depth - 1)) < 0.01
 
@@ -88,8 +88,8 @@ def test_boxes_bound_masks_tightly_and_masks_do_not_overlap(objects):
 
 def test_a_single_object_fills_much_of_the_image_whatever_its_class():
     sides = np.array([np.ptp(scenes.render(i).boxes[0].reshape(2, 2), axis=0).max() / 32 for i in range(200)])
-    assert 0.3 < sides.min() and sides.max() < 0.85
-    assert 0.45 < sides.mean() < 0.7
+    assert sides.min() > 0.35 and sides.max() < 0.9
+    assert 0.45 < sides.mean() < 0.75
 
 
 def test_many_means_one_to_four_objects_and_a_number_means_that_many():
@@ -122,13 +122,13 @@ def test_keypoints_lie_on_the_silhouette():
         assert (np.hypot(*points.T) <= 1.01).all()
 
 
-def test_visible_keypoints_lie_within_a_pixel_of_their_mask():
+def test_visible_keypoints_lie_within_two_pixels_of_their_mask():
     for index in range(60):
         scene = scenes.render(index, 96)
         for x, y, visible in scene.keypoints[0]:
             rows, columns = np.nonzero(scene.masks[0])
             assert visible == 1
-            assert np.hypot(columns + 0.5 - x, rows + 0.5 - y).min() < 1.5
+            assert np.hypot(columns + 0.5 - x, rows + 0.5 - y).min() < 2
 
 
 def test_keypoints_behind_a_nearer_object_are_not_visible():

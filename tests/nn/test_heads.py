@@ -47,7 +47,7 @@ def test_dimensions():
     units = [layer.units for layer in heads.simclr_projector(512).layers if isinstance(layer, keras.layers.Dense)]
     assert units == [512, 512, 128]
     assert heads.simsiam_projector(512).output_shape == (None, 2048)
-    assert [v.shape for v in heads.simsiam_predictor().trainable_variables][0] == (2048, 512)
+    assert heads.simsiam_predictor().layers[0].kernel.shape == (2048, 512)
 
 
 def test_torch_init_is_uniform_within_one_over_root_fan_in():

@@ -1,0 +1,170 @@
+"""How many views a second, beside two yardsticks in the same run.
+
+The yardsticks are the same recipe from stock keras-cv layers in `tf.data`, and in Pillow in two worker processes
+(`pillow_views`). The three are timed alternately, so that whatever else the machine does falls on all of them.
+"""
+
+import time
+from dataclasses import asdict
+
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras.pillow_views import PillowWorkers
+from ssl_keras.views import policies
+from ssl_keras.views.layer import RandomViews
+
+CANVAS = {32: 32, 96: 112, 224: 256}  # side of the canvas for each side of the views
+BATCH = {32: 512, 96: 128, 224: 64}
+
+
+def run_views_suite(
+    names: tuple[str, ...] = ("simclr", "simclr_cifar", "moco_v2", "byol", "swav"),
+    sizes: tuple[int, ...] = (32, 96, 224),
+    rounds: int = 7,
+    seconds: float = 1.0,
+    yardsticks: tuple[str, ...] = ("keras_cv", "pillow"),
+    canvases: np.ndarray | None = None,
+    progress=None,
+) -> list[dict]:
+    """Times every recipe at every size.
+
+    Args:
+        names: recipes, keys of `policies.POLICIES`.
+        sizes: sides of the views in pixels, keys of `CANVAS`.
+        rounds: how often the contestants take turns.
+        seconds: how long each makes views in its turn, about.
+        yardsticks: which of "keras_cv" and "pillow" to time beside ours.
+        canvases: uint8 [N, S, S, 3] to take views of, resized as needed; None: smooth random images.
+        progress: called with each row when it is done.
+
+    Returns:
+        One dict per recipe and size: "policy", "size", "canvas", "batch", then for "ours" and each yardstick the median, lowest
+        and highest views per second over the rounds, and in "ratios" the median over the rounds of ours over the yardstick's.
+    """
+    rows = []
+    for size in sizes:
+        images = _canvases(canvases, CANVAS[size], BATCH[size])
+        workers = PillowWorkers(images) if "pillow" in yardsticks else None
+        for name in names:
+            recipe = policies.get(name, size)
+            contestants = {"ours": _ours(recipe, images)}
+            if "keras_cv" in yardsticks:
+                contestants["keras_cv"] = _keras_cv(recipe, images)
+            if workers:
+                contestants["pillow"] = _pillow(recipe, workers, len(images))
+            row = {"policy": name, "size": size, "canvas": CANVAS[size], "batch": BATCH[size]}
+            rows.append(row | _timed(contestants, rounds, seconds))
+            if progress:
+                progress(rows[-1])
+        if workers:
+            workers.close()
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    """Formats the rows of `run_views_suite` as a Markdown table."""
+    lines = ["| views | px | ours | keras-cv | Pillow | × keras-cv | × Pillow |", "|---|---|---|---|---|---|---|"]
+    for row in rows:
+        cells = [row["policy"], str(row["size"])]
+        for who in ("ours", "keras_cv", "pillow"):
+            cells.append("{median:,.0f} ({low:,.0f}–{high:,.0f})".format(**row[who]) if who in row else "")
+        for who in ("keras_cv", "pillow"):
+            cells.append(f"{row['ratios'][who]:.1f}" if who in row["ratios"] else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _timed(contestants, rounds, seconds):
+    """Lets the contestants take turns; each is a function that makes some views and returns their number."""
+    turns = {}
+    for name, make in contestants.items():
+        make()  # traces, compiles, fills caches
+        start = time.perf_counter()
+        make()
+        turns[name] = max(1, round(seconds / (time.perf_counter() - start)))
+    rates = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, make in contestants.items():
+            start = time.perf_counter()
+            views = sum(make() for _ in range(turns[name]))
+            rates[name].append(views / (time.perf_counter() - start))
+    result = {
+        name: {"median": float(np.median(rate)), "low": min(rate), "high": max(rate)} for name, rate in rates.items()
+    }
+    result["ratios"] = {
+        name: float(np.median(np.divide(rates["ours"], rates[name]))) for name in contestants if name != "ours"
+    }
+    return result
+
+
+def _ours(recipe, images):
+    layer = RandomViews(recipe, recipe[0].size)
+    images = tf.constant(images)
+    steps = iter(range(10**9))
+
+    def make():
+        views = layer(images, step=next(steps))
+        views[-1][-1, -1, -1].numpy()  # waits for the last of them
+        return len(views) * len(images)
+
+    return make
+
+
+def _pillow(recipe, workers, images):
+    recipe = [asdict(policy) for policy in recipe]
+    return lambda: workers.make(recipe, images)
+
+
+def _keras_cv(recipe, images):
+    batch = min(len(images), 64)
+    pipelines = [_stock_layers(policy) for policy in recipe]
+    dataset = tf.data.Dataset.from_tensors(images[:batch]).repeat()
+    dataset = dataset.map(
+        lambda x: [pipeline(tf.cast(x, tf.float32)) for pipeline in pipelines], num_parallel_calls=tf.data.AUTOTUNE
+    )
+    iterator = iter(dataset.prefetch(1))
+
+    def make():
+        return sum(len(view) for view in next(iterator))
+
+    return make
+
+
+def _stock_layers(policy):
+    """The policy from keras-cv's own layers, whose semantics differ in places: STACK aside, the amount of work is the same."""
+    from keras_cv import layers
+
+    stages = [
+        layers.RandomCropAndResize(
+            (policy.size, policy.size), crop_area_factor=policy.crop_area, aspect_ratio_factor=policy.crop_aspect,
+        )
+    ]  # fmt: skip
+    if policy.flip:
+        stages.append(layers.RandomFlip("horizontal", rate=policy.flip))
+    if policy.jitter:
+        jitter = layers.RandomColorJitter(
+            value_range=(0, 255), brightness_factor=policy.brightness, contrast_factor=min(policy.contrast, 1.0),
+            saturation_factor=(0.5 - 0.4 * policy.saturation, 0.5 + 0.2 * policy.saturation),
+            hue_factor=min(2 * policy.hue, 1.0),
+        )  # fmt: skip
+        stages.append(layers.RandomApply(jitter, rate=policy.jitter))
+    if policy.grayscale:
+        stages.append(layers.RandomApply(layers.Grayscale(output_channels=3), rate=policy.grayscale))
+    if policy.blur:
+        blur = layers.RandomGaussianBlur(kernel_size=2 * policy.blur_radius + 1, factor=policy.blur_sigma)
+        stages.append(layers.RandomApply(blur, rate=policy.blur))
+    if policy.solarize:
+        solarize = layers.Solarization(value_range=(0, 255), threshold_factor=(128, 128))
+        stages.append(layers.RandomApply(solarize, rate=policy.solarize))
+    return layers.Augmenter(stages)
+
+
+def _canvases(canvases, side, batch):
+    if canvases is None:
+        coarse = np.random.default_rng(0).uniform(0, 255, (batch, 8, 8, 3)).astype(np.float32)
+        canvases = tf.image.resize(coarse, (side, side), method="bicubic").numpy()
+    elif canvases.shape[1] != side:
+        canvases = tf.image.resize(canvases, (side, side), antialias=True).numpy()
+    canvases = np.clip(canvases, 0, 255).astype(np.uint8)
+    return canvases[np.arange(batch) % len(canvases)]

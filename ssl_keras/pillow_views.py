@@ -1,0 +1,118 @@
+"""The recipes in Pillow, one image at a time in worker processes: a yardstick for the speed of `ssl_keras.views`.
+
+This is what a PyTorch user runs: torchvision's transforms over Pillow images in the workers of a data loader. Nothing but
+numpy and Pillow is imported, so that workers start quickly.
+"""
+
+import math
+import multiprocessing
+import random
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
+
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+def make_view(image: Image.Image, policy: dict) -> np.ndarray:
+    """Makes one view: float32 [s, s, 3] in [0, 1].
+
+    Args:
+        image: an RGB image.
+        policy: the fields of a `Policy`, as a dict.
+    """
+    image = image.resize((policy["size"],) * 2, FILTERS[policy["interpolation"]], box=_crop(image, policy))
+    if random.random() < policy["flip"]:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if random.random() < policy["jitter"]:
+        operations = [_brightness, _contrast, _saturation, _hue]
+        random.shuffle(operations)
+        for operation in operations:
+            image = operation(image, policy)
+    if random.random() < policy["grayscale"]:
+        image = image.convert("L").convert("RGB")
+    if random.random() < policy["blur"]:
+        image = image.filter(ImageFilter.GaussianBlur(random.uniform(*policy["blur_sigma"])))
+    if random.random() < policy["solarize"]:
+        image = ImageOps.solarize(image, round(255 * policy["solarize_threshold"]))
+    return np.asarray(image, np.float32) / 255.0
+
+
+def _crop(image, policy):
+    """The box (left, top, right, bottom), by torchvision's ten tries."""
+    width, height = image.size
+    if policy["crop_area"] is None:
+        return 0, 0, width, height
+    for _ in range(10):
+        area = width * height * random.uniform(*policy["crop_area"])
+        aspect = math.exp(random.uniform(*map(math.log, policy["crop_aspect"])))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = random.randint(0, width - w), random.randint(0, height - h)
+            return left, top, left + w, top + h
+    side = min(width, height)
+    return (width - side) // 2, (height - side) // 2, (width + side) // 2, (height + side) // 2
+
+
+def _factor(strength):
+    return random.uniform(max(0.0, 1.0 - strength), 1.0 + strength)
+
+
+def _brightness(image, policy):
+    return ImageEnhance.Brightness(image).enhance(_factor(policy["brightness"]))
+
+
+def _contrast(image, policy):
+    return ImageEnhance.Contrast(image).enhance(_factor(policy["contrast"]))
+
+
+def _saturation(image, policy):
+    return ImageEnhance.Color(image).enhance(_factor(policy["saturation"]))
+
+
+def _hue(image, policy):
+    hue, saturation, value = image.convert("HSV").split()
+    shift = np.uint8(int(random.uniform(-policy["hue"], policy["hue"]) * 255) % 256)
+    hue = Image.fromarray(np.asarray(hue) + shift)
+    return Image.merge("HSV", (hue, saturation, value)).convert("RGB")
+
+
+class PillowWorkers:
+    """Worker processes that make views of the same canvases, for timing."""
+
+    def __init__(self, canvases: np.ndarray, workers: int = 2):
+        context = multiprocessing.get_context("spawn")
+        self._pipes, self._processes = [], []
+        for k in range(workers):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs, canvases[k::workers], k), daemon=True)
+            process.start()
+            self._pipes.append(ours)
+            self._processes.append(process)
+        for pipe in self._pipes:
+            pipe.recv()  # ready
+
+    def make(self, policies: list[dict], images: int) -> int:
+        """Makes one view per policy of each of `images` images, shared among the workers; returns how many views."""
+        share = -(-images // len(self._pipes))
+        for pipe in self._pipes:
+            pipe.send((policies, share))
+        return sum(pipe.recv() for pipe in self._pipes)
+
+    def close(self):
+        """Ends the workers."""
+        for pipe, process in zip(self._pipes, self._processes):
+            pipe.send(None)
+            process.join()
+
+
+def _work(pipe, canvases, seed):
+    random.seed(seed)
+    images = [Image.fromarray(canvas) for canvas in canvases]
+    pipe.send("ready")
+    while (job := pipe.recv()) is not None:
+        policies, count = job
+        for k in range(count):
+            for policy in policies:
+                make_view(images[k % len(images)], policy)
+        pipe.send(count * len(policies))

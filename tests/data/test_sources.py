@@ -1,0 +1,218 @@
+"""Which images a data specification names, and what is said where it names none."""
+
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ssl_keras.data.decode import decode
+from ssl_keras.data.sources import open_source, take, train_and_test
+
+
+def write_folder(root, files):
+    for number, name in enumerate(files):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 3), (number, 0, 0)).save(root / name, "PNG")
+
+
+def write_records(path, count, first=0):
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for number in range(first, first + count):
+            image = tf.io.encode_png(tf.fill([2, number + 1, 3], tf.constant(number, tf.uint8))).numpy()
+            feature = {
+                "image/encoded": tf.train.Feature(bytes_list=tf.train.BytesList(value=[image])),
+                "image/class/label": tf.train.Feature(int64_list=tf.train.Int64List(value=[number % 3])),
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+
+
+def test_folder_is_recursive_sorted_and_labelled_by_its_subfolders(tmp_path):
+    write_folder(tmp_path, ["dog/b.png", "dog/deep/a.PNG", "cat/c.jpg", "cat/.hidden.png", ".cache/x/y.png"])
+    (tmp_path / "README.md").write_text("not an image")
+    source = open_source(f"folder:{tmp_path}")
+    assert [source.describe(i) for i in range(len(source))] == [
+        str(tmp_path / name) for name in ("cat/c.jpg", "dog/b.png", "dog/deep/a.PNG")
+    ]
+    assert source.class_names == ("cat", "dog") and source.labels.tolist() == [0, 1, 1]
+    assert not source.has_test_split
+
+
+def test_folder_with_a_loose_image_has_no_labels(tmp_path):
+    write_folder(tmp_path, ["dog/b.png", "loose.png"])
+    assert open_source(f"folder:{tmp_path}").labels is None
+    with pytest.raises(ValueError, match=r"has no labels.*folder of its own"):
+        train_and_test(f"folder:{tmp_path}")
+
+
+def test_folder_with_train_and_val_has_two_splits(tmp_path):
+    write_folder(tmp_path, ["train/cat/1.png", "train/dog/2.png", "val/dog/3.png"])
+    train, test, note = train_and_test(f"folder:{tmp_path}")
+    assert train.labels.tolist() == [0, 1] and test.labels.tolist() == [1]
+    assert train.has_test_split and "val" in note
+    write_folder(tmp_path, ["val/wolf/4.png"])
+    with pytest.raises(ValueError, match="wolf"):
+        train_and_test(f"folder:{tmp_path}")
+
+
+def test_held_out_part_is_a_fixed_fifth_of_each_class(tmp_path):
+    write_folder(tmp_path, [f"{name}/{i}.png" for name, count in (("a", 20), ("b", 5), ("c", 2)) for i in range(count)])
+    train, test, note = train_and_test(f"folder:{tmp_path}")
+    assert np.bincount(test.labels).tolist() == [4, 1, 1] and np.bincount(train.labels).tolist() == [16, 4, 1]
+    names = [{part.describe(i) for i in range(len(part))} for part in (train, test)]
+    assert not names[0] & names[1] and len(names[0] | names[1]) == 27
+    assert note.startswith("held-out 20 % of the folder's images; a pretraining run on the folder saw them")
+    again = train_and_test(f"folder:{tmp_path}")[1]
+    assert {again.describe(i) for i in range(len(again))} == names[1]
+
+
+def test_part_of_a_folder_is_spread_over_it(tmp_path):
+    write_folder(tmp_path, [f"{name}/{i:02}.png" for name in "abcd" for i in range(10)])
+    source = open_source(f"folder:{tmp_path}")
+    part = take(source, 8)
+    assert np.bincount(part.labels).tolist() == [2, 2, 2, 2]
+    picks = [[p.describe(i) for i in range(8)] for p in (part, take(source, 8), take(source, 8, seed=1))]
+    assert picks[0] == picks[1] != picks[2] and len(set(picks[0])) == 8
+    assert len(take(source, None)) == len(take(source, 40)) == 40
+    with pytest.raises(ValueError, match=r"41 images asked for.* has 40"):
+        take(source, 41)
+
+
+@pytest.mark.parametrize("kind", ["L", "RGB", "RGBA", "P", "1"])
+def test_eight_bit_tiff_is_read(tmp_path, kind):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)).convert(kind)
+    image.save(tmp_path / "a.tif")
+    found = decode(open_source(f"folder:{tmp_path}").read(0), 3, "uint8")
+    np.testing.assert_array_equal(found, np.asarray(image.convert("RGB")))
+
+
+def test_sixteen_bit_tiff_keeps_its_values(tmp_path):
+    gray = np.random.default_rng(0).integers(0, 65536, (6, 5), dtype=np.uint16)
+    Image.fromarray(gray).save(tmp_path / "gray.tif")
+    found = decode(open_source(f"folder:{tmp_path}").read(0), 1, "uint16")
+    np.testing.assert_array_equal(found[..., 0], gray)
+
+    colour = np.random.default_rng(0).integers(0, 65536, (6, 5, 3), dtype=np.uint16)
+    (tmp_path / "a.tif").write_bytes(colour_tiff(colour))
+    found = decode(open_source(f"folder:{tmp_path}").read(0), 3, "uint16")
+    np.testing.assert_array_equal(found, colour)
+
+
+def colour_tiff(pixels):
+    """An uncompressed 16-bit RGB TIFF of one strip; Pillow cannot write one."""
+    height, width, _ = pixels.shape
+    fields = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 122), (259, 3, 1, 1), (262, 3, 1, 2)]
+    fields += [(273, 4, 1, 128), (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 1, pixels.nbytes)]
+    directory = b"".join(struct.pack("<HHII", *field) for field in fields)
+    head = b"II*\0" + struct.pack("<IH", 8, len(fields)) + directory + bytes(4)
+    return head + struct.pack("<HHH", 16, 16, 16) + pixels.astype("<u2").tobytes()
+
+
+def test_palette_bmp_shows_its_colours(tmp_path):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)).convert("P")
+    image.save(tmp_path / "a.bmp")
+    found = decode(open_source(f"folder:{tmp_path}").read(0), 3, "uint8")
+    np.testing.assert_array_equal(found, np.asarray(image.convert("RGB")))
+
+
+def test_records_are_read_in_any_order(tmp_path):
+    write_records(tmp_path / "a.tfrecord-0", 3)
+    write_records(tmp_path / "a.tfrecord-1", 4, first=3)
+    source = open_source(f"tfrecord:{tmp_path}/a.tfrecord-*")
+    assert len(source) == 7 and source.labels.tolist() == [0, 1, 2, 0, 1, 2, 0]
+    for number in (6, 0, 3, 2):
+        image = decode(source.read(number), 3, "uint8").numpy()
+        assert image.shape == (2, number + 1, 3) and (image == number).all()
+    train, test, note = train_and_test(f"tfrecord:{tmp_path}/a.tfrecord-*")
+    assert len(train) + len(test) == 7 and "held-out" in note
+
+
+def test_cut_off_records_are_refused(tmp_path):
+    write_records(tmp_path / "a.tfrecord", 3)
+    (tmp_path / "a.tfrecord").write_bytes((tmp_path / "a.tfrecord").read_bytes()[:-5])
+    with pytest.raises(ValueError, match="cut off"):
+        open_source(f"tfrecord:{tmp_path}/a.tfrecord")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_npy_is_read_by_number(tmp_path, dtype):
+    images = (np.random.default_rng(0).random((5, 6, 7, 2)) * (1 if dtype == "float32" else 255)).astype(dtype)
+    np.save(tmp_path / "a.npy", images)
+    np.save(tmp_path / "a.labels.npy", [0, 0, 1, 1, -1])
+    source = open_source(f"npy:{tmp_path}/a.npy")
+    assert source.arrays == (2, dtype) and source.labels.tolist() == [0, 0, 1, 1, -1]
+    np.testing.assert_array_equal(source.read(3), images[3])
+    train, test, _ = train_and_test(f"npy:{tmp_path}/a.npy")
+    assert sorted([*train.labels, *test.labels]) == [0, 0, 1, 1]  # an image without a label is in neither
+
+    np.save(tmp_path / "gray.npy", images[..., 0])
+    assert open_source(f"npy:{tmp_path}/gray.npy").read(0).shape == (6, 7, 1)
+
+
+def test_builtin_scenes_have_two_splits():
+    train, test, _ = train_and_test("builtin:scenes:40", canvas_size=24)
+    assert (len(train), len(test)) == (40, 10)
+    assert train.read(0).shape == (24, 24, 3) and train.read(0).dtype == np.uint8
+    assert set(np.unique(train.labels)) <= set(range(len(train.class_names)))
+    depth = open_source("builtin:depth_scenes")
+    assert len(depth) == 4000 and depth.arrays == (1, "uint16")
+    assert depth.read(1).dtype == np.uint16 and depth.read(1).shape == (32, 32, 1)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("imagenet", "expected one of builtin:scenes"),
+        ("folder:", "expected one of"),
+        ("s3:bucket", "expected one of"),
+        ("folder:/no/such/place", "/no/such/place does not exist"),
+        ("folder:{tmp}/file", "is a file"),
+        ("folder:{tmp}/empty", "no images below .*jpg"),
+        ("{tmp}/empty", "did you mean folder:"),
+        ("builtin:ships", "scenes, depth_scenes"),
+        ("builtin:scenes:many", "number of images"),
+        ("npy:{tmp}/none.npy", "no file"),
+        ("npy:{tmp}/file", "not an .npy"),
+        ("npy:{tmp}/flat.npy", r"\[N, H, W, C\]"),
+        ("npy:{tmp}/first.npy", "transpose"),
+        ("npy:{tmp}/long.npy", "int64: expected uint8"),
+        ("tfrecord:{tmp}/*.none", "no file matches"),
+        ("tfrecord:{tmp}/file", "no TFRecord"),
+        ("tfds:nothing", "not prepared: looked in .*nothing; prepared in .* are none"),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path, spec, message):
+    (tmp_path / "file").write_text("a line of plain text, long enough for a header")
+    (tmp_path / "empty").mkdir()
+    np.save(tmp_path / "flat.npy", np.zeros((4, 4)))
+    np.save(tmp_path / "first.npy", np.zeros((4, 3, 8, 8), np.uint8))
+    np.save(tmp_path / "long.npy", np.zeros((4, 8, 8), np.int64))
+    with pytest.raises(ValueError, match=message):
+        open_source(spec.format(tmp=tmp_path), data_dir=str(tmp_path))
+
+
+def test_cifar10(real_data):
+    directory = str(real_data / "tfds")
+    train, test, note = train_and_test("tfds:cifar10", data_dir=directory)
+    assert (len(train), len(test)) == (50_000, 10_000) and "test" in note
+    assert train.class_names[:3] == ("airplane", "automobile", "bird")
+    assert np.bincount(test.labels).tolist() == [1000] * 10
+
+    import tensorflow_datasets as tfds
+
+    reference = tfds.load("cifar10", data_dir=directory, split="train", download=False)
+    for number, example in enumerate(reference.take(3)):
+        assert train.label(number) == example["label"].numpy()
+        # Decoders differ by a little (DCT methods), images by a lot.
+        found = decode(train.read(number), 3, "uint8").numpy().astype(int)
+        assert np.abs(found - example["image"].numpy()).mean() < 3
+
+    part = open_source("tfds:cifar10:train[30%:50%]", data_dir=directory)
+    assert len(part) == 10_000 and part.read(0) == train.read(15_000) and part.read(9_999) == train.read(24_999)
+    first = take(train, 10_000)
+    assert len(first) == 10_000 and first.read(9_999) == train.read(9_999)
+    with pytest.raises(ValueError, match=r"no split 'dev'.*test.*train"):
+        open_source("tfds:cifar10:dev", data_dir=directory)
+    with pytest.raises(ValueError, match=r"prepared in .* are cifar10"):
+        open_source("tfds:cifar100", data_dir=directory)

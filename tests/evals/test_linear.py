@@ -1,0 +1,40 @@
+import numpy as np
+
+from ssl_keras.evals import linear
+from ssl_keras.evals.features import Features
+
+
+def features(seed, n, signal, d=20, classes=4):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, n).astype(np.int32)
+    x = rng.normal(size=(n, d)).astype(np.float32)
+    x[np.arange(n), labels] += signal
+    return Features(x, labels, classes)
+
+
+def test_separable_classes_are_separated_and_noise_is_not():
+    assert linear.evaluate(features(0, 400, 12.0), features(1, 400, 12.0))["top1"] > 0.99
+    assert linear.evaluate(features(0, 400, 0.0), features(1, 2000, 0.0))["top1"] < 0.33
+
+
+def test_scale_and_offset_of_features_do_not_matter():
+    train, test = features(0, 400, 2.0), features(1, 400, 2.0)
+    gain, offset = np.logspace(-2, 2, 20, dtype=np.float32), np.linspace(-50, 50, 20, dtype=np.float32)
+    moved = [Features(f.x * gain + offset, f.labels, f.classes) for f in (train, test)]
+    assert abs(linear.evaluate(train, test)["top1"] - linear.evaluate(*moved)["top1"]) <= 0.01
+
+
+def test_the_test_part_chooses_nothing():
+    train, test = features(0, 400, 1.0), features(1, 400, 1.0)
+    other = Features(test.x, np.roll(test.labels, 1), test.classes)
+    a, b = linear.evaluate(train, test), linear.evaluate(train, other)
+    assert (a["C"], a["held_out_top1"]) == (b["C"], b["held_out_top1"])
+    assert a["top1"] != b["top1"]
+
+
+def test_constant_features_and_a_rare_class_are_no_error():
+    train, test = features(0, 100, 3.0), features(1, 50, 3.0)
+    train.x[:, 5] = 7.0
+    train.labels[:] = train.labels % 3
+    train.labels[0] = 3
+    assert linear.evaluate(train, test)["top1"] > 0.4

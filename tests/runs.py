@@ -1,0 +1,41 @@
+"""Small real runs for the tests: tools started as a user starts them."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+TINY = [
+    "--data=builtin:scenes:96",
+    "--backbone=resnet8",
+    "--width=0.25",
+    "--image_size=16",
+    "--views=simclr_cifar",
+    "--batch_size=32",
+    "--epochs=2",
+    "--learning_rate=0.1",
+]
+
+
+def run_tool(name: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
+    """`python -m tools.NAME ARGUMENTS` with its output captured."""
+    return subprocess.run(
+        [sys.executable, "-m", f"tools.{name}", *arguments], capture_output=True, text=True, timeout=timeout
+    )
+
+
+def losses(workdir) -> list[float]:
+    """The loss of each epoch of a run."""
+    return [line["loss"] for line in metrics(workdir)]
+
+
+def metrics(workdir) -> list[dict]:
+    """The lines of a run's metrics.jsonl."""
+    return [json.loads(line) for line in (pathlib.Path(workdir) / "metrics.jsonl").read_text().splitlines()]
+
+
+def real_data() -> pathlib.Path | None:
+    """The folder of real images for the tests, or None."""
+    path = os.environ.get("SSL_KERAS_TEST_DATA")
+    return pathlib.Path(path) if path else None

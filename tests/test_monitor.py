@@ -1,0 +1,58 @@
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+
+from ssl_keras import files, monitor
+from ssl_keras.methods.base import even_z_std, z_std
+
+
+def test_z_std_of_even_directions_is_one_over_root_d():
+    z = np.random.default_rng(0).normal(size=(20_000, 64)).astype(np.float32)
+    assert float(z_std(z)) == pytest.approx(even_z_std(64), rel=0.01)
+
+
+def test_z_std_of_equal_projections_is_zero_and_ignores_length():
+    direction = np.random.default_rng(0).normal(size=(1, 16)).astype(np.float32)
+    assert float(z_std(direction * np.linspace(1, 9, 50, dtype=np.float32)[:, None])) < 1e-6
+
+
+@pytest.mark.parametrize("rank", [1, 3, 8])
+def test_effective_rank_counts_equal_directions(rank):
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(8, 8)))[0][:rank]
+    h = np.linalg.qr(rng.normal(size=(500, rank)))[0] @ basis
+    assert monitor.effective_rank(h) == pytest.approx(rank, rel=0.05)
+
+
+def test_effective_rank_of_constant_features_is_zero_whatever_the_offset():
+    assert monitor.effective_rank(np.full((10, 4), 3.7, np.float32)) == 0.0
+
+
+def test_a_failed_write_leaves_the_earlier_file(tmp_path):
+    path = tmp_path / "a.json"
+    files.write_json(str(path), {"a": 1})
+    with pytest.raises(TypeError):
+        files.write_json(str(path), object())
+    with pytest.raises(RuntimeError), files.replacing(str(path)) as beside:
+        with open(beside, "w") as file:
+            file.write("half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step():
+    callback = monitor.StopWhenNotFinite()
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile(optimizer="sgd")
+    model.optimizer.build([])
+    model.optimizer.iterations.assign(41)
+    callback.set_model(model)
+    callback.on_train_batch_end(0, {"loss": 1.0})
+    with pytest.raises(monitor.DivergedError, match="step 41"):
+        callback.on_train_batch_end(1, {"loss": float("nan")})

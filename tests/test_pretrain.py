@@ -1,0 +1,151 @@
+"""Whole runs: from data to an encoder, killed and resumed, refused and finished."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ssl_keras import experiment
+from ssl_keras.config import Config
+from tests.runs import TINY, losses, metrics, real_data, run_tool
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "a"
+    done = run_tool("pretrain", *TINY, f"--workdir={workdir}", "--epochs=5", "--knn_every=2")
+    assert done.returncode == 0, done.stderr
+    return workdir
+
+
+def test_a_run_leaves_all_its_files(finished):
+    for name in ("flags.txt", "metrics.jsonl", "summary.json", "encoder.keras", "tensorboard", "checkpoints"):
+        assert (finished / name).exists(), name
+    assert not (finished / "bad_files.txt").exists()
+    lines = metrics(finished)
+    assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+    assert [line["step"] for line in lines] == [3, 6, 9, 12, 15]
+    for key in ("loss", "learning_rate", "images_per_second", "z_std", "effective_rank"):
+        assert all(np.isfinite(line[key]) for line in lines), key
+    assert [("knn_top1" in line) for line in lines] == [False, True, False, True, True]
+    summary = json.loads((finished / "summary.json").read_text())
+    assert {"method", "data", "epochs", "steps", "seconds", "images_per_second", "peak_memory_bytes", "final"} <= set(summary)
+
+
+def test_tensorboard_holds_scalars_images_and_histograms(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(finished / "tensorboard"), size_guidance={"tensors": 0})
+    events.Reload()
+    tags = events.Tags()["tensors"]
+    assert {"epoch/loss", "epoch/z_std", "epoch/effective_rank", "views"} <= set(tags)
+    assert any("kernel" in tag for tag in tags)
+
+
+def test_the_same_command_on_a_finished_run_changes_nothing(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    again = run_tool("pretrain", *TINY, f"--workdir={finished}", "--epochs=5", "--knn_every=2")
+    assert again.returncode == 0 and "finished" in again.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+
+
+def test_other_settings_are_refused_and_listed(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+    refused = run_tool("pretrain", *TINY, f"--workdir={finished}", "--epochs=5", "--seed=7")
+    assert refused.returncode != 0 and "Traceback" not in refused.stderr
+    assert "--seed: 0 there, 7 here" in refused.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
+
+
+def test_flags_txt_reruns_the_run_with_the_same_losses(finished, tmp_path):
+    done = run_tool("pretrain", f"--flagfile={finished}/flags.txt", f"--workdir={tmp_path}/b")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(losses(tmp_path / "b"), losses(finished), rtol=1e-6)
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(finished, tmp_path):
+    command = [sys.executable, "-m", "tools.pretrain", f"--flagfile={finished}/flags.txt", f"--workdir={tmp_path}/b"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = tmp_path / "b" / "metrics.jsonl"
+    while not (log.exists() and len(log.read_text().splitlines()) >= 2):
+        assert process.poll() is None, "ended before it could be killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    if (tmp_path / "b" / "summary.json").exists():
+        pytest.skip("the run was over before it was killed")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "resuming" in done.stdout
+    np.testing.assert_allclose(losses(tmp_path / "b"), losses(finished), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"data": "folder:nowhere"}, "nowhere"),
+        ({"data": "nothing:x"}, "tfds"),
+        ({"data": "tfds:no_such_set", "data_dir": "."}, "no_such_set"),
+        ({"batch_size": 512}, "larger than the data"),
+        ({"train_examples": 100_000}, "96"),
+        ({"method_arg": ("temprature=0.5",)}, "known, with defaults: temperature"),
+        ({"method_arg": ("temperature=warm",)}, "expected float"),
+        ({"method_arg": ("temperature=-1",)}, "greater than 0"),
+        ({"backbone": "resnet9"}, "resnet18"),
+        ({"views": "sinclr"}, "simsiam"),
+        ({"optimizer": "sgdd"}, "adamw"),
+        ({"workdir": ""}, "--workdir"),
+    ],
+)
+def test_a_users_mistake_is_named_before_anything_is_written(tmp_path, changes, expected):
+    tiny = Config.from_flag_lines("\n".join(TINY))
+    config = dataclasses.replace(tiny, **{"workdir": str(tmp_path / "x"), **changes})
+    with pytest.raises(ValueError, match=expected):
+        experiment.pretrain(config)
+    assert not (tmp_path / "x" / "flags.txt").exists()
+
+
+def test_a_users_mistake_reaches_the_terminal_as_one_sentence(tmp_path):
+    done = run_tool("pretrain", *TINY, f"--workdir={tmp_path}/x", "--data=folder:nowhere")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ") and "nowhere" in line]
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    os.makedirs(tmp_path / "empty")
+    done = run_tool("pretrain", *TINY, f"--data=folder:{tmp_path}/empty", f"--workdir={tmp_path}/x")
+    assert done.returncode != 0 and "Traceback" not in done.stderr and "empty" in done.stderr
+
+
+def test_divergence_stops_with_the_step_and_keeps_checkpoints(tmp_path):
+    done = run_tool("pretrain", *TINY, f"--workdir={tmp_path}/x", "--learning_rate=1e30", "--epochs=9")
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert "at step" in done.stderr and "diverged" in done.stderr
+    assert not (tmp_path / "x" / "summary.json").exists()
+
+
+def test_a_folder_with_bad_files_trains_without_them(tmp_path):
+    if real_data() is None:
+        pytest.skip("SSL_KERAS_TEST_DATA is not set")
+    done = run_tool("pretrain", *TINY, f"--data=folder:{real_data()}/folder_example", f"--workdir={tmp_path}/x", "--epochs=1")
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "x" / "bad_files.txt").read_text().splitlines()
+    named = {pathlib.Path(line.split("\t")[0]).name: line.split("\t")[1] for line in lines}
+    assert set(named) == {"truncated.jpg", "empty.jpg", "text_named.png"} and all(named.values())
+    assert json.loads((tmp_path / "x" / "summary.json").read_text())["examples"] == 705
+
+
+def test_a_folder_of_mostly_bad_files_stops_at_once(tmp_path):
+    if real_data() is None:
+        pytest.skip("SSL_KERAS_TEST_DATA is not set")
+    done = run_tool("pretrain", *TINY, f"--data=folder:{real_data()}/folder_example/bad", f"--workdir={tmp_path}/x",
+                    "--batch_size=4")
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert "3 of 8" in done.stderr

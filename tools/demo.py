@@ -1,0 +1,59 @@
+"""The whole way on built-in images, in minutes on a CPU: pretrain, train with labels, compare, export.
+
+python -m tools.demo --workdir=runs/demo
+"""
+
+import os
+
+from absl import flags
+
+from ssl_keras import config
+
+flags.DEFINE_string("workdir", "runs/demo", "folder for the runs and what they leave")
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def main():
+    workdir = flags.FLAGS.workdir
+    runs = {name: _settings(name, os.path.join(workdir, name)) for name in ("simclr", "supervised")}
+    from ssl_keras import evaluation, experiment, export
+
+    experiment.preview_views(runs["simclr"], os.path.join(workdir, "views.png"), images=8, draws=2)
+    for name, settings in runs.items():
+        print(f"\n{name} on {settings.data}: {settings.workdir}", flush=True)
+        experiment.pretrain(settings)
+
+    print("\nscores on held-out scenes", flush=True)
+    encoders = {
+        "pixels": "pixels",
+        "random encoder": "random",
+        "pretrained (simclr)": "run",
+        "supervised": os.path.join(runs["supervised"].workdir, "encoder.keras"),
+    }
+    request = evaluation.request_from(
+        {"workdir": runs["simclr"].workdir}, ",".join(encoders.values()), "knn,linear", None,
+        k=200, temperature=0.1, center=False,
+    )
+    rows = evaluation.evaluate(request)
+    names = {value: name for name, value in encoders.items()}
+    print(evaluation.table([{**row, "encoder": names[row["encoder"]]} for row in rows]))
+
+    saved_model = os.path.join(workdir, "saved_model")
+    encoder = export.load_encoder(os.path.join(runs["simclr"].workdir, "encoder.keras"))
+    export.save_saved_model(encoder, config.read_run(runs["simclr"].workdir).canvas_size, saved_model)
+    print(
+        f"\nviews:       {workdir}/views.png\nTensorBoard: tensorboard --logdir {workdir}\n"
+        f"SavedModel:  {saved_model}\nencoder:     {runs['simclr'].workdir}/encoder.keras"
+    )
+
+
+def _settings(name: str, workdir: str) -> config.Config:
+    """The settings of flags/scenes/NAME.flags."""
+    with open(os.path.join(ROOT, "flags", "scenes", f"{name}.flags"), encoding="utf-8") as file:
+        lines = [line for line in file if line.startswith("--")]
+    return config.Config.from_flag_lines("".join([*lines, f"--workdir={workdir}\n"]))
+
+
+if __name__ == "__main__":
+    config.run(main)
