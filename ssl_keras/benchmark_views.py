@@ -4,6 +4,7 @@ The yardsticks are the same recipe from stock keras-cv layers in `tf.data`, and 
 (`pillow_views`). The three are timed alternately, so that whatever else the machine does falls on all of them.
 """
 
+import itertools
 import time
 from dataclasses import asdict
 
@@ -16,6 +17,7 @@ from ssl_keras.views.layer import RandomViews
 
 CANVAS = {32: 32, 96: 112, 224: 256}  # side of the canvas for each side of the views
 BATCH = {32: 512, 96: 128, 224: 64}
+KERAS_CV_BATCH = 64  # its speed does not depend on it; small, so that a turn is not longer than it must be
 
 
 def run_views_suite(
@@ -76,18 +78,18 @@ def table(rows: list[dict]) -> str:
 
 
 def _timed(contestants, rounds, seconds):
-    """Lets the contestants take turns; each is a function that makes some views and returns their number."""
-    turns = {}
+    """Lets the contestants take turns; each is a function of a number of batches that returns how many views it made."""
+    batches = {}
     for name, make in contestants.items():
-        make()  # traces, compiles, fills caches
+        make(1)  # traces, compiles, fills caches
         start = time.perf_counter()
-        make()
-        turns[name] = max(1, round(seconds / (time.perf_counter() - start)))
+        make(1)
+        batches[name] = max(1, round(seconds / (time.perf_counter() - start)))
     rates = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, make in contestants.items():
             start = time.perf_counter()
-            views = sum(make() for _ in range(turns[name]))
+            views = make(batches[name])
             rates[name].append(views / (time.perf_counter() - start))
     result = {
         name: {"median": float(np.median(rate)), "low": min(rate), "high": max(rate)} for name, rate in rates.items()
@@ -101,34 +103,30 @@ def _timed(contestants, rounds, seconds):
 def _ours(recipe, images):
     layer = RandomViews(recipe, recipe[0].size)
     images = tf.constant(images)
-    steps = iter(range(10**9))
+    steps = itertools.count()
 
-    def make():
-        views = layer(images, step=next(steps))
+    def make(batches):
+        for _ in range(batches):
+            views = layer(images, step=next(steps))
         views[-1][-1, -1, -1].numpy()  # waits for the last of them
-        return len(views) * len(images)
+        return batches * len(views) * len(images)
 
     return make
 
 
 def _pillow(recipe, workers, images):
     recipe = [asdict(policy) for policy in recipe]
-    return lambda: workers.make(recipe, images)
+    return lambda batches: workers.make(recipe, batches * images)
 
 
 def _keras_cv(recipe, images):
-    batch = min(len(images), 64)
     pipelines = [_stock_layers(policy) for policy in recipe]
-    dataset = tf.data.Dataset.from_tensors(images[:batch]).repeat()
+    dataset = tf.data.Dataset.from_tensors(images[: min(len(images), KERAS_CV_BATCH)]).repeat()
     dataset = dataset.map(
-        lambda x: [pipeline(tf.cast(x, tf.float32)) for pipeline in pipelines], num_parallel_calls=tf.data.AUTOTUNE
+        lambda x: [pipeline(tf.cast(x, tf.float32)) for pipeline in pipelines], num_parallel_calls=2
     )
-    iterator = iter(dataset.prefetch(1))
-
-    def make():
-        return sum(len(view) for view in next(iterator))
-
-    return make
+    # A new iterator for every turn: nothing is made ahead in the turns of the others.
+    return lambda batches: sum(len(view) for views in dataset.take(batches) for view in views)
 
 
 def _stock_layers(policy):

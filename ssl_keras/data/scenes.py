@@ -154,7 +154,7 @@ def _layout(index, size, seed, objects):
     drawn_number = int(rng.integers(1, MAX_OBJECTS + 1))
     number = drawn_number if objects == "many" else objects
     if number == 1:
-        return [_place(rng, main_label, (0.5, 0.5), 0.5, rng.uniform(0.28, 0.4))]
+        return [_place(rng, main_label, (0.5, 0.5), 0.5, rng.uniform(0.26, 0.4))]
     labels = [main_label, *rng.integers(len(CLASS_NAMES), size=number - 1)]
     quarters = rng.permutation(4)[:number]
     return [

