@@ -18,7 +18,7 @@ from ssl_keras import methods
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
 OURS = (PACKAGE + os.sep, os.path.join(os.path.dirname(PACKAGE), "tools") + os.sep)
-STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
+STRATEGIES = ("default", "mirrored", "tpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -39,6 +39,7 @@ class Config:
     backbone: str = "resnet18"
     width: float = 1.0
     stem: str | None = None
+    zero_init_last: bool = False
     views: str | None = None
     image_size: int | None = None
     canvas_size: int | None = None
@@ -98,7 +99,7 @@ class Config:
             if name == "method_arg":
                 values[name] = (*values.get(name, ()), value)
             else:
-                values[name] = kinds[name](value)
+                values[name] = value.lower() == "true" if kinds[name] is bool else kinds[name](value)
         return cls(**values)
 
 
@@ -112,6 +113,7 @@ HELP = {
     "backbone": "resnet8 | resnet18 | resnet34 | resnet50 | vit_tiny | vit_small | vit_base",
     "width": "multiplies the backbone's widths",
     "stem": "imagenet (7x7 stride 2, max-pool) or cifar (3x3 stride 1); unset: cifar up to 64 px",
+    "zero_init_last": "start each residual block as the identity: its last normalisation's scale is 0",
     "views": "the views' recipe; unset: the method's own",
     "image_size": "side of a (large) view in pixels; unset: 224, or the images' own side where that is smaller",
     "canvas_size": "side to which images are squashed when they are decoded; unset: from the data and image_size",
@@ -169,7 +171,7 @@ def define(names: Sequence[str] | None = None, **defaults) -> None:
         elif field.name in _CHOICES:
             flags.DEFINE_enum(field.name, default, _CHOICES[field.name], text)
         else:
-            {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float}[_kind(field)](
+            {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[_kind(field)](
                 field.name, default, text
             )
 

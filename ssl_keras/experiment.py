@@ -184,7 +184,7 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     keras.config.set_dtype_policy(config.precision)
     steps = batches.steps_per_epoch(canvases, config.batch_size)
     mean, std = channel_statistics(canvases)
-    backbone = untrained_backbone(config, mean, std, zero_init_last=method_class.zero_init_last)
+    backbone = untrained_backbone(config, mean, std)
     views = RandomViews(policies.get(config.views, config.image_size), config.image_size, seed=config.seed)
     facts = {
         "num_classes": len(source.class_names or ()),
@@ -200,9 +200,9 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     return method
 
 
-def untrained_backbone(config: Config, mean, std, zero_init_last: bool = False) -> keras.Model:
+def untrained_backbone(config: Config, mean, std) -> keras.Model:
     """The run's backbone with the weights that its seed gives."""
-    options = {} if config.backbone.startswith("vit") else {"stem": config.stem, "zero_init_last": zero_init_last}
+    options = {} if config.backbone.startswith("vit") else {"stem": config.stem, "zero_init_last": config.zero_init_last}
     return build_backbone(
         config.backbone,
         config.image_size,

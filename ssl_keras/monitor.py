@@ -27,7 +27,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
-            step = int(self.model.optimizer.iterations)
+            step = _step(self.model)
             raise DivergedError(
                 f"the loss is {logs['loss']} at step {step}: training has diverged. Lower --learning_rate, lengthen "
                 "--warmup_epochs, or use --precision=float32; checkpoints of earlier epochs are kept"
@@ -176,12 +176,11 @@ class MetricsLog(keras.callbacks.Callback):
         self.path, self.history = path, history
 
     def on_epoch_end(self, epoch, logs=None):
-        optimizer = self.model.optimizer
-        logs["learning_rate"] = float(optimizer.learning_rate)
+        logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.history.append(
             {
                 "epoch": epoch + 1,
-                "step": int(optimizer.iterations),
+                "step": _step(self.model),
                 **{name: float(value) for name, value in logs.items()},
             }
         )
@@ -204,17 +203,17 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.writer = tf.summary.create_file_writer(self.directory)
-        with self.writer.as_default(step=int(self.model.optimizer.iterations)):
+        with self.writer.as_default(step=_step(self.model)):
             tf.summary.image("views", self.view_images())
 
     def on_train_batch_end(self, batch, logs=None):
-        step = int(self.model.optimizer.iterations)
+        step = _step(self.model)
         if step % self.LOSS_EVERY == 0:
             with self.writer.as_default(step=step):
                 tf.summary.scalar("step/loss", logs["loss"])
 
     def on_epoch_end(self, epoch, logs=None):
-        with self.writer.as_default(step=int(self.model.optimizer.iterations)):
+        with self.writer.as_default(step=_step(self.model)):
             for name, value in logs.items():
                 tf.summary.scalar(f"epoch/{name}", value)
             for variable in self.model.trainable_variables:
@@ -244,6 +243,10 @@ def peak_memory_bytes() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _step(model: keras.Model) -> int:
+    return int(keras.ops.convert_to_numpy(model.optimizer.iterations))
 
 
 def _short(value: float) -> str:

@@ -1,6 +1,9 @@
-"""Two logical CPU devices for every test, so that two replicas can be compared with one."""
+"""Two logical CPU devices for every test, so that two replicas can be compared with one; where real images are found."""
 
 import ssl_keras  # isort: skip  # first: sets the environment that TensorFlow reads when it is imported
+
+import os
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -17,3 +20,23 @@ def two_replicas():
     TensorFlow's collectives take one number of devices per process: tests of more replicas start their own.
     """
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real images: folder_example (with broken and unusual files) and tfds/cifar10."""
+    folder = os.environ.get("SSL_KERAS_TEST_DATA")
+    if not folder:
+        pytest.skip("SSL_KERAS_TEST_DATA is not set: it names the folder of real test images")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """The folder of a tiny SimCLR run of five epochs, made by the tool."""
+    from tests.runs import TINY, run_tool
+
+    workdir = tmp_path_factory.mktemp("runs") / "a"
+    done = run_tool("pretrain", *TINY, f"--workdir={workdir}", "--epochs=5", "--knn_every=2")
+    assert done.returncode == 0, done.stderr
+    return workdir

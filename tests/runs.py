@@ -1,7 +1,6 @@
 """Small real runs for the tests: tools started as a user starts them."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -33,9 +32,3 @@ def losses(workdir) -> list[float]:
 def metrics(workdir) -> list[dict]:
     """The lines of a run's metrics.jsonl."""
     return [json.loads(line) for line in (pathlib.Path(workdir) / "metrics.jsonl").read_text().splitlines()]
-
-
-def real_data() -> pathlib.Path | None:
-    """The folder of real images for the tests, or None."""
-    path = os.environ.get("SSL_KERAS_TEST_DATA")
-    return pathlib.Path(path) if path else None

@@ -14,15 +14,7 @@ import pytest
 
 from ssl_keras import experiment
 from ssl_keras.config import Config
-from tests.runs import TINY, losses, metrics, real_data, run_tool
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("runs") / "a"
-    done = run_tool("pretrain", *TINY, f"--workdir={workdir}", "--epochs=5", "--knn_every=2")
-    assert done.returncode == 0, done.stderr
-    return workdir
+from tests.runs import TINY, losses, metrics, run_tool
 
 
 def test_a_run_leaves_all_its_files(finished):
@@ -68,6 +60,13 @@ def test_flags_txt_reruns_the_run_with_the_same_losses(finished, tmp_path):
     done = run_tool("pretrain", f"--flagfile={finished}/flags.txt", f"--workdir={tmp_path}/b")
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(losses(tmp_path / "b"), losses(finished), rtol=1e-6)
+
+
+def test_two_devices_train_as_one(finished, tmp_path):
+    done = run_tool("pretrain", f"--flagfile={finished}/flags.txt", f"--workdir={tmp_path}/b", "--epochs=5",
+                    "--strategy=mirrored", "--num_devices=2")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(losses(tmp_path / "b")[0], losses(finished)[0], rtol=1e-3)
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(finished, tmp_path):
@@ -131,10 +130,8 @@ def test_divergence_stops_with_the_step_and_keeps_checkpoints(tmp_path):
     assert not (tmp_path / "x" / "summary.json").exists()
 
 
-def test_a_folder_with_bad_files_trains_without_them(tmp_path):
-    if real_data() is None:
-        pytest.skip("SSL_KERAS_TEST_DATA is not set")
-    done = run_tool("pretrain", *TINY, f"--data=folder:{real_data()}/folder_example", f"--workdir={tmp_path}/x", "--epochs=1")
+def test_a_folder_with_bad_files_trains_without_them(tmp_path, real_data):
+    done = run_tool("pretrain", *TINY, f"--data=folder:{real_data}/folder_example", f"--workdir={tmp_path}/x", "--epochs=1")
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "x" / "bad_files.txt").read_text().splitlines()
     named = {pathlib.Path(line.split("\t")[0]).name: line.split("\t")[1] for line in lines}
@@ -142,10 +139,8 @@ def test_a_folder_with_bad_files_trains_without_them(tmp_path):
     assert json.loads((tmp_path / "x" / "summary.json").read_text())["examples"] == 705
 
 
-def test_a_folder_of_mostly_bad_files_stops_at_once(tmp_path):
-    if real_data() is None:
-        pytest.skip("SSL_KERAS_TEST_DATA is not set")
-    done = run_tool("pretrain", *TINY, f"--data=folder:{real_data()}/folder_example/bad", f"--workdir={tmp_path}/x",
+def test_a_folder_of_mostly_bad_files_stops_at_once(tmp_path, real_data):
+    done = run_tool("pretrain", *TINY, f"--data=folder:{real_data}/folder_example/bad", f"--workdir={tmp_path}/x",
                     "--batch_size=4")
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert "3 of 8" in done.stderr

@@ -24,7 +24,6 @@ class SSLModel(keras.Model):
 
     default_views = "simclr"  # name of the recipe in views.policies
     needs_labels = False
-    zero_init_last = False  # start each residual block as the identity: the last normalisation's scale is 0
     constant_lr: tuple[str, ...] = ()  # parts of the model whose learning rate is not scheduled, by variable path
 
     def __init__(self, backbone: keras.Model, views: keras.layers.Layer, z_dim: int | None = None):

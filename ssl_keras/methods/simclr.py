@@ -25,7 +25,6 @@ class SimCLR(SSLModel):
     """
 
     default_views = "simclr"
-    zero_init_last = True
 
     def __init__(
         self,

@@ -22,7 +22,6 @@ class SimSiam(SSLModel):
     """
 
     default_views = "simsiam"
-    zero_init_last = True
     constant_lr = (
         "predictor",
     )  # the predictor follows the latest representations: its rate does not decay (section 4.2)

@@ -10,7 +10,6 @@ from ssl_keras.nn import initializers
 from ssl_keras.nn.batch_norm import FusedBatchNormalization
 
 BATCH_NORMS = ("hidden", "all", "none")
-INITS = ("torch", "simclr")
 
 
 def mlp(
@@ -20,10 +19,12 @@ def mlp(
     use_bias="auto",
     last_bn_center=True,
     last_bn_scale=True,
-    init="torch",
     seed=None,
 ):
     """A perceptron: linear, batch norm, ReLU, ..., linear, batch norm.
+
+    Kernels and biases start uniform in ±1/√fan_in, as PyTorch's `Linear`: with other starts SimSiam may not converge
+    (App. B), and the normal(0, 0.01) of SimCLR's released code, which LARS rescales, makes SGD's first steps too long.
 
     Args:
         dims: sequence of ints: input, hidden layers, output. Two of them make one linear layer.
@@ -33,13 +34,11 @@ def mlp(
             the bias.
         last_bn_center, last_bn_scale: whether the last layer's batch norm (with "all") learns a beta and a
             gamma.
-        init: "torch": kernels and biases uniform in ±1/√fan_in, PyTorch's `Linear`; SimSiam may not converge
-            with another (App. B). "simclr": kernels normal with standard deviation 0.01, biases 0 (its
-            released code).
         seed: int for reproducible initial weights, or None.
 
     Raises:
-        ValueError: fewer than two dims, a `use_bias` of another length than the layers, or an unknown name.
+        ValueError: fewer than two dims, a `use_bias` of another length than the layers, or an unknown
+            `batch_norm`.
     """
     num_layers = len(dims) - 1
     if num_layers < 1:
@@ -54,7 +53,7 @@ def mlp(
     head = keras.Sequential([keras.Input((dims[0],), name="features")], name=name)
     for i, units in enumerate(dims[1:], 1):
         last = i == num_layers
-        head.add(_linear(dims[i - 1], units, biased[i - 1], init, seed, f"{name}_linear{i}"))
+        head.add(_linear(dims[i - 1], units, biased[i - 1], seed, f"{name}_linear{i}"))
         if normalized[i - 1]:
             affine = {"center": last_bn_center, "scale": last_bn_scale} if last else {}
             head.add(FusedBatchNormalization(name=f"{name}_bn{i}", **affine))
@@ -63,15 +62,9 @@ def mlp(
     return head
 
 
-def _linear(fan_in, units, use_bias, init, seed, name):
-    if init == "torch":
-        kernel = initializers.uniform_fan_in(fan_in, seed, name)
-        bias = initializers.uniform_fan_in(fan_in, seed, f"{name}_bias")
-    elif init == "simclr":
-        kernel = keras.initializers.RandomNormal(stddev=0.01, seed=initializers.layer_seed(seed, name))
-        bias = "zeros"
-    else:
-        raise ValueError(f"unknown init {init!r}: use one of {', '.join(INITS)}")
+def _linear(fan_in, units, use_bias, seed, name):
+    kernel = initializers.uniform_fan_in(fan_in, seed, name)
+    bias = initializers.uniform_fan_in(fan_in, seed, f"{name}_bias")
     return keras.layers.Dense(
         units, use_bias=use_bias, kernel_initializer=kernel, bias_initializer=bias, name=name
     )
@@ -95,7 +88,7 @@ def simclr_projector(input_dim, num_layers=3, hidden_dim=None, output_dim=128, n
         identity = keras.layers.Identity(name=f"{name}_identity")
         return keras.Sequential([keras.Input((input_dim,), name="features"), identity], name=name)
     dims = (input_dim, *[hidden_dim or input_dim] * (num_layers - 1), output_dim)
-    return mlp(dims, name, batch_norm="all", last_bn_center=False, init="simclr", seed=seed)
+    return mlp(dims, name, batch_norm="all", last_bn_center=False, seed=seed)
 
 
 def byol_mlp(input_dim, hidden_dim=4096, output_dim=256, name="projector", seed=None):

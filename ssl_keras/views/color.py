@@ -2,9 +2,9 @@
 
 In luma and chroma (YIQ) brightness and contrast scale both, contrast adds a share of the mean luma, saturation scales
 chroma, hue turns it and grayscale removes it. So, but for clipping, all of them commute: a random order has no effect,
-and together they are one 3x3 matrix and one offset per image,
+and together they are one 3x3 matrix per image, followed by contrast about the view's mean luma:
 
-    x' = b c (Y 1 + s R(hue) (x - Y 1)) + (1 - c) b mean(Y) 1,    Y = luma(x).
+    y = b (Y 1 + s R(hue) (x - Y 1)),    view = c y + (1 - c) mean(luma(y)),    Y = luma(x).
 
 Two departures from torchvision's ColorJitter, whose size is in docs/views.md: values are clipped once, at the end, not
 after every operation, and hue turns the chroma plane of YIQ where torchvision walks along HSV's hexagon. The module
@@ -21,7 +21,7 @@ from ssl_keras.views.draws import between
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's "L"
 RGB_TO_YIQ = np.array([LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
 
-# x = gray @ x + chroma @ x; a hue of angle t maps chroma to (cos(t) chroma + sin(t) quarter_turn) @ x.
+# x = GRAY x + CHROMA x; a hue of angle t maps the chroma to (cos(t) CHROMA + sin(t) QUARTER_TURN) x.
 GRAY = np.array([LUMA] * 3)
 CHROMA = np.eye(3) - GRAY
 QUARTER_TURN = np.linalg.inv(RGB_TO_YIQ) @ [[0, 0, 0], [0, 0, 1], [0, -1, 0]] @ RGB_TO_YIQ
@@ -42,33 +42,43 @@ def jitter_factors(draws: dict, policy) -> dict[str, tf.Tensor]:
     return factors
 
 
-def fused_color(draws: dict, policy, channel_means: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Composes jitter and grayscale into one affine map of RGB: `matrix @ rgb + offset`.
-
-    Args:
-        draws: see `draws.image_draws`.
-        policy: the view's `Policy`.
-        channel_means: float32 [B, 3], of the view before any colour operation.
-
-    Returns:
-        matrix float32 [B, 3, 3] and offset float32 [B], the same for the three channels.
-    """
+def mixing_matrix(draws: dict, policy) -> tf.Tensor:
+    """Composes brightness, saturation, hue and grayscale: float32 [B, 3, 3], to be applied as `matrix @ rgb`."""
     factors = jitter_factors(draws, policy)
-    brightness, contrast = factors["brightness"], factors["contrast"]
     saturation = tf.where(draws["grayscale"] < policy.grayscale, 0.0, factors["saturation"])
     angle = 2.0 * math.pi * factors["hue"]
-    gain = (brightness * contrast)[:, None, None]
-    cos, sin = (saturation * tf.cos(angle))[:, None, None], (saturation * tf.sin(angle))[:, None, None]
-    matrix = gain * (_constant(GRAY) + cos * _constant(CHROMA) + sin * _constant(QUARTER_TURN))
-    mean_luma = tf.reduce_sum(channel_means * _constant(LUMA), axis=1)
-    return matrix, (1.0 - contrast) * brightness * mean_luma
+    cos, sin = saturation * tf.cos(angle), saturation * tf.sin(angle)
+    weights = factors["brightness"][:, None] * tf.stack([tf.ones_like(cos), cos, sin], axis=1)
+    parts = tf.constant(np.stack([GRAY, CHROMA, QUARTER_TURN]).reshape(3, 9), tf.float32)
+    return tf.reshape(weights @ parts, [-1, 3, 3])
+
+
+def contrast(images: tf.Tensor, factor: tf.Tensor, channel_weights, mixing: tf.Tensor | None = None) -> tf.Tensor:
+    """Scales each image about its mean intensity: `factor x + (1 - factor) mean(intensity)`.
+
+    Args:
+        images: float32 [B, h, w, C].
+        factor: float32 [B].
+        channel_weights: C numbers that sum to 1 and turn the channels into intensity, `LUMA` for RGB.
+        mixing: float32 [B, C, C] that maps the channels of every pixel first, in the same pass; None: the identity.
+
+    Returns:
+        float32 [B, h, w, C], not clipped.
+    """
+    _, height, width, channels = images.shape
+    rows = tf.reshape(images, [-1, height, width * channels])  # long rows: XLA's loops over them are vectors
+    means = tf.reshape(tf.reduce_sum(rows, axis=1), [-1, width, channels])
+    means = tf.reduce_sum(means, axis=1) / (height * width)
+    if mixing is not None:
+        means = tf.linalg.matvec(mixing, means)
+    pivot = (1.0 - factor) * tf.linalg.matvec(means, tf.constant(channel_weights))
+    if mixing is not None:
+        matrix = factor[:, None, None] * mixing
+        mixed = tf.reduce_sum(matrix[:, None, None] * images[:, :, :, None], axis=-1)
+        return mixed + pivot[:, None, None, None]
+    return tf.reshape(factor[:, None, None] * rows + pivot[:, None, None], [-1, height, width, channels])
 
 
 def solarize(images: tf.Tensor, on: tf.Tensor, threshold: float) -> tf.Tensor:
     """Inverts the values at or above the threshold, x -> 1 - x, in the images where `on`, bool [B], is set."""
-    on = tf.reshape(on, [-1] + [1] * (len(images.shape) - 1))
-    return tf.where(on & (images >= threshold), 1.0 - images, images)
-
-
-def _constant(values):
-    return tf.constant(values, tf.float32)
+    return tf.where(on[:, None, None, None] & (images >= threshold), 1.0 - images, images)

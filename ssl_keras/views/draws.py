@@ -6,6 +6,9 @@ place in the global batch is part of the counter, so each replica draws its own 
 draw. Every quantity has its own counter: switching an operation off leaves the draws of the others as they were.
 """
 
+import math
+from typing import NamedTuple
+
 import tensorflow as tf
 
 # New quantities go at the end: those before them keep their values.
@@ -13,12 +16,65 @@ QUANTITIES = (
     "crop_area", "crop_aspect", "crop_top", "crop_left", "flip",
     "jitter", "order", "brightness", "contrast", "saturation", "hue", "grayscale",
     "blur", "blur_sigma", "solarize",
+    "quarter_turn", "quarter_turns", "cutout", "cutout_side", "cutout_top", "cutout_left",
+    "sobel", "noise", "noise_sigma", "zoom", "tilt",
+    "component_1", "component_2", "component_3",
+    "saturation_power", "saturation_gain", "saturation_shift", "value_power", "value_gain", "value_shift", "hue_shift",
 )  # fmt: skip
+CHANNEL_QUANTITIES = ("gain", "offset")
 
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
+_VIEW, _CHANNELS, _PIXELS = 1 << 16, 1 << 15, 1 << 14  # disjoint ranges of the first counter
 
 
-def threefry(key: tuple[tf.Tensor, tf.Tensor], counter: tuple[tf.Tensor, tf.Tensor], rounds: int = 20):
+class Key(NamedTuple):
+    """What one view's draws depend on.
+
+    seed: int in [0, 2^31). step, view: integer scalars. images: int32 [B], places in the global batch.
+    """
+
+    seed: int
+    step: tf.Tensor
+    view: tf.Tensor
+    images: tf.Tensor
+
+
+def image_draws(key: Key) -> dict[str, tf.Tensor]:
+    """Draws U(0, 1) for every quantity and image: {quantity: float32 [B] in [0, 1)}."""
+    pairs = tf.range((len(QUANTITIES) + 1) // 2)
+    rows = tf.concat(_bits(key, pairs[:, None], key.images[None]), axis=0)
+    return dict(zip(QUANTITIES, tf.unstack(uniform(rows))))
+
+
+def channel_draws(key: Key, channels: int) -> dict[str, tf.Tensor]:
+    """Draws U(0, 1) for every channel of every image: {quantity: float32 [B, channels] in [0, 1)}."""
+    rows = _bits(key, _CHANNELS + tf.range(channels)[None], key.images[:, None])
+    return dict(zip(CHANNEL_QUANTITIES, map(uniform, rows)))
+
+
+def pixel_normals(key: Key, shape: tuple) -> tf.Tensor:
+    """Draws N(0, 1) for every value of every image: float32 [B, *shape]."""
+    bits = _bits(key, tf.constant(_PIXELS), key.images)
+    count = math.prod(shape)
+    counter = tf.cast(tf.range((count + 1) // 2), tf.uint32)[None]
+    x, y = threefry(tuple(word[:, None] for word in bits), (counter, tf.zeros_like(counter)), rounds=12)
+    radius = tf.sqrt(-2.0 * tf.math.log(1.0 - uniform(x)))  # Box and Muller (1958)
+    angle = 2.0 * math.pi * uniform(y)
+    normals = tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=1)[:, :count]
+    return tf.reshape(normals, [-1, *shape])
+
+
+def between(u: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    """Maps U(0, 1) to U(low, high)."""
+    return low + (high - low) * u
+
+
+def uniform(bits: tf.Tensor) -> tf.Tensor:
+    """Maps uint32 random bits to float32 in [0, 1): multiples of 2^-24."""
+    return tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
+
+
+def threefry(key: tuple, counter: tuple, rounds: int = 20) -> tuple[tf.Tensor, tf.Tensor]:
     """Computes Threefry-2x32: two uint32 of random bits for every pair of uint32 counters, under a pair of keys.
 
     All four broadcast against each other.
@@ -37,33 +93,6 @@ def threefry(key: tuple[tf.Tensor, tf.Tensor], counter: tuple[tf.Tensor, tf.Tens
     return x, y
 
 
-def uniform(bits: tf.Tensor) -> tf.Tensor:
-    """Maps uint32 random bits to float32 in [0, 1): multiples of 2^-24."""
-    return tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24
-
-
-def image_draws(seed: int, step: tf.Tensor, view: int, batch_size, replica=0) -> dict[str, tf.Tensor]:
-    """Draws U(0, 1) for every quantity and image of one view.
-
-    Args:
-        seed: the run's seed, in [0, 2^31).
-        step: int64 scalar, the step of training.
-        view: index of the view: the views of one step are independent.
-        batch_size: images on this replica; all replicas have equally many.
-        replica: id of this replica, int or int32 scalar.
-
-    Returns:
-        {quantity: float32 [batch_size] in [0, 1)}.
-    """
-    key = (tf.constant(seed, tf.uint32), tf.cast(step, tf.uint32))
-    pairs = (len(QUANTITIES) + 1) // 2
-    quantity = tf.range(pairs) + (view << 16)
-    image = tf.range(batch_size) + replica * batch_size
-    counter = (tf.cast(quantity, tf.uint32)[:, None], tf.cast(image, tf.uint32)[None])
-    rows = uniform(tf.concat(threefry(key, counter), axis=0))
-    return dict(zip(QUANTITIES, tf.unstack(rows)))
-
-
-def between(u: tf.Tensor, low: float, high: float) -> tf.Tensor:
-    """Maps U(0, 1) to U(low, high)."""
-    return low + (high - low) * u
+def _bits(key, quantity, image):
+    counter = (tf.cast(key.view * _VIEW + quantity, tf.uint32), tf.cast(image, tf.uint32))
+    return threefry((tf.constant(key.seed, tf.uint32), tf.cast(key.step, tf.uint32)), counter)

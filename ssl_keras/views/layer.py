@@ -1,124 +1,197 @@
-"""The layer that makes views: a batch of canvases in, one batch per view out, on the device, with no loop over images."""
+"""The layer that makes views: a batch of images in, a batch per view out, on the device, with no loop over images."""
+
+from dataclasses import asdict
 
 import keras
+import keras_cv
 import tensorflow as tf
+from absl import logging
 
-from ssl_keras.views import boxes, color, draws
+from ssl_keras.views.draws import Key
 from ssl_keras.views.policies import Policy
-from ssl_keras.views.resample import gaussian_kernel, resample, resampling_matrix
+from ssl_keras.views.render import FULL_SCALE, make_view
+from ssl_keras.views.resample import SMALLEST_BANDED, resample, resampling_matrix
 
-# The value that stands for 1.0 in each dtype of canvas.
-FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0, "float16": 1.0, "bfloat16": 1.0, "float64": 1.0}
+COLORS = ("fused", "exact")
+FORMS = ("auto", "dense", "banded")
 
 
-class RandomViews(keras.layers.Layer):
+@keras.saving.register_keras_serializable("ssl_keras")
+class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     """Makes random views of a batch of images.
 
-    Every draw is a function of (seed, step, view, image's place in the global batch): the same step gives the same views, on any
-    number of replicas. All arithmetic is float32, under mixed precision too.
+    Every draw is a function of (seed, step, view, image's place in the global batch): the same step gives the same
+    views, on any number of replicas, inside XLA and outside. All arithmetic is float32, under mixed precision too.
+    Under a strategy, call it in replica context, as a `train_step` is.
 
     Args:
         views: one `Policy` per view, see `policies.get`.
         image_size: side in pixels of the views whose policy does not state a size.
         seed: the run's seed, in [0, 2^31).
-        jit_compile: whether XLA compiles the views; None: yes.
+        jit_compile: whether XLA compiles the views; None: yes, but for ragged images.
+        color: "fused", all colour operations as one matrix, or "exact", one by one as torchvision does.
+        form: of the resampling matrices, "dense", "banded", or "auto": banded where XLA compiles for a CPU and the view
+            has `resample.SMALLEST_BANDED` pixels or more.
     """
 
-    def __init__(self, views, image_size: int, seed: int = 0, jit_compile: bool | None = None, **kwargs):
-        super().__init__(dtype="float32", autocast=False, **kwargs)
+    def __init__(self, views, image_size, seed=0, jit_compile=None, color="fused", form="auto", **kwargs):
+        super().__init__(seed=seed, **{**kwargs, "dtype": "float32", "autocast": False})
         if not 0 <= seed < 2**31:
             raise ValueError(f"seed={seed} must lie in [0, 2^31)")
-        self.views = tuple(
-            policy if policy.size else Policy(**{**vars(policy), "size": image_size}) for policy in views
-        )
-        self.image_size = image_size
-        self.seed = seed
-        self.jit_compile = jit_compile
+        if color not in COLORS:
+            raise ValueError(f"color={color!r} is unknown: use {' or '.join(COLORS)}")
+        if form not in FORMS:
+            raise ValueError(f"form={form!r} is unknown: use one of {', '.join(FORMS)}")
+        self.views = tuple(policy.sized(image_size) for policy in views)
+        self.image_size, self.seed, self.jit_compile, self.color, self.form = image_size, seed, jit_compile, color, form
+        # Views of one policy share one compiled function: a multi-crop recipe of eight views has two.
+        self._makers = {policy: self._maker(policy) for policy in self.views}
+        self._noted_channels = set()
         self.built = True
-        self._make_views = tf.function(self._views, jit_compile=jit_compile is not False, autograph=False)
 
-    def call(self, images, sizes=None, step=0):
+    def call(self, inputs, sizes=None, step=None):
         """Makes the views of one step.
 
         Args:
-            images: canvases [b, S, S, C]: uint8 in 0..255, uint16 in 0..65535 or float32 in [0, 1].
-            sizes: float32 [b, 2], true height and width of each image before it was squashed to the canvas; None: the canvas's own.
-            step: int64 scalar, e.g. `optimizer.iterations`.
+            inputs: images [b, H, W, C]: uint8 in 0..255, uint16 in 0..65535 or float in [0, 1], of any number of
+                channels; or a single image [H, W, C]; or a ragged batch of images of different sizes; or a dict with
+                such "images" (and "sizes"), whose other entries are passed on.
+            sizes: float32 [b, 2], true height and width of each image before it was squashed to the canvas; None: the
+                image's own. Crops are drawn in the true geometry.
+            step: int64 scalar, e.g. `optimizer.iterations`; None: drawn at random.
 
         Returns:
-            A list with one float32 [b, s_v, s_v, C] in [0, 1] per view.
+            A list with one float32 [b, s_v, s_v, C] in [0, 1] per view; for a dict, the dict with this as "images".
         """
-        images = tf.convert_to_tensor(images)
-        if sizes is None:
-            sizes = tf.broadcast_to(tf.constant([images.shape[1:3]], tf.float32), [tf.shape(images)[0], 2])
-        context = tf.distribute.get_replica_context()
-        replica = tf.convert_to_tensor(context.replica_id_in_sync_group if context else 0, tf.int32)
-        step = tf.cast(tf.convert_to_tensor(step), tf.int64)
-        return self._make_views(images, tf.cast(sizes, tf.float32), step, replica)
+        batch, form = self._format_inputs(inputs)
+        sizes = batch.get("sizes", sizes)
+        if step is None:
+            step = self._random_generator.uniform_full_int([], dtype=tf.int64)
+        views = self._make(batch["images"], sizes, tf.cast(step, tf.int64))
+        if not form["batched"]:
+            views = [tf.squeeze(view, axis=0) for view in views]
+        return self._packed(inputs, views)
 
-    def _views(self, images, sizes, step, replica):
-        batch = images.shape[0] if images.shape[0] is not None else tf.shape(images)[0]
+    def _make(self, images, sizes, step):
+        extents = None
+        if isinstance(images, tf.RaggedTensor):
+            rows = images.row_lengths(1)
+            extents = tf.cast(tf.stack([rows, tf.reduce_max(images.row_lengths(2), axis=1)], axis=1), tf.float32)
+            images = images.to_tensor()
+        images = tf.convert_to_tensor(images)
+        self._check(images)
+        if sizes is None:
+            sizes = extents
+        if sizes is None:
+            sizes = tf.broadcast_to(tf.cast(tf.shape(images)[1:3], tf.float32), [tf.shape(images)[0], 2])
+        context = tf.distribute.get_replica_context()
+        replica = tf.cast(context.replica_id_in_sync_group if context else 0, tf.int32)
+        sizes = tf.reshape(tf.cast(sizes, tf.float32), [-1, 2])
+        if extents is not None:
+            return [
+                self._view(policy, False, images, sizes, step, replica, view, extents)
+                for view, policy in enumerate(self.views)
+            ]
         return [
-            make_view(policy, images, sizes, draws.image_draws(self.seed, step, view, batch, replica))
+            self._makers[policy](images, sizes, step, replica, tf.constant(view))
             for view, policy in enumerate(self.views)
         ]
 
+    def _maker(self, policy):
+        """The function that makes views of one policy, compiled where it should be."""
+        compiled = self.jit_compile is not False
+        banded = self.form == "banded"
+        if self.form == "auto":
+            accelerated = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU")
+            banded = compiled and not accelerated and policy.size >= SMALLEST_BANDED
+
+        def make(images, sizes, step, replica, view):
+            return self._view(policy, banded, images, sizes, step, replica, view)
+
+        return tf.function(make, jit_compile=compiled, autograph=False)
+
+    def _view(self, policy, banded, images, sizes, step, replica, view, extents=None):
+        batch = images.shape[0] or tf.shape(images)[0]
+        key = Key(self.seed, step, view, replica * batch + tf.range(batch))
+        return make_view(policy, images, sizes, key, self.color == "exact", banded, extents)
+
+    def _check(self, images):
+        dtype, channels = images.dtype.name, images.shape[-1]
+        if dtype not in FULL_SCALE:
+            raise ValueError(f"images are {dtype}: expected uint8, uint16 or a float dtype with values in [0, 1]")
+        if channels is None:
+            raise ValueError("the number of channels of the images must be known")
+        replaced = any(policy.jitter or policy.grayscale for policy in self.views)
+        if channels != 3 and replaced and channels not in self._noted_channels:
+            self._noted_channels.add(channels)
+            logging.info(
+                "Images have %d channels, not 3: saturation, hue and grayscale are replaced by gain, offset, gamma and "
+                "noise per channel.",
+                channels,
+            )
+
+    def _packed(self, inputs, views):
+        return {**inputs, "images": views} if isinstance(inputs, dict) else views
+
     def compute_output_shape(self, input_shape):
-        return [(input_shape[0], policy.size, policy.size, input_shape[-1]) for policy in self.views]
+        return [(*input_shape[:-3], policy.size, policy.size, input_shape[-1]) for policy in self.views]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "views": [asdict(policy) for policy in self.views],
+            "image_size": self.image_size,
+            "seed": self.seed,
+            "jit_compile": self.jit_compile,
+            "color": self.color,
+            "form": self.form,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "views": [Policy(**policy) for policy in config["views"]]})
 
 
-def make_view(policy: Policy, images: tf.Tensor, sizes: tf.Tensor, draw: dict) -> tf.Tensor:
-    """Makes one view of each image: float32 [b, s, s, C] in [0, 1]. See `RandomViews.call`."""
-    channels = images.shape[-1]
-    pixels = _geometry(policy, images, sizes, draw)  # [b, s, C, s]
-    means = tf.reduce_mean(pixels, axis=[1, 3])
-    if channels == 3:
-        matrix, offset = color.fused_color(draw, policy, means)
-        view = tf.einsum("bkc,bhcw->bhwk", matrix, pixels) + offset[:, None, None, None]
-    else:
-        gain, offset = 1,2
-        view = gain[:, None, None, None] * tf.transpose(pixels, [0, 1, 3, 2]) + offset[:, None, None, None]
-    view = tf.clip_by_value(view, 0.0, 1.0)
-    if policy.solarize:
-        view = color.solarize(view, draw["solarize"] < policy.solarize, policy.solarize_threshold)
-    return view
+@keras.saving.register_keras_serializable("ssl_keras")
+class RandomView(RandomViews):
+    """Makes one random view of each image, as a layer that composes with keras-cv's: images in, images out.
+
+    It takes what `RandomViews` takes, with a single policy. Values of the result lie in [0, 1], so layers that follow
+    must be given that `value_range`.
+    """
+
+    def _packed(self, inputs, views):
+        return super()._packed(inputs, views[0])
+
+    def compute_output_shape(self, input_shape):
+        return super().compute_output_shape(input_shape)[0]
 
 
-def center_view(images: tf.Tensor, image_size: int) -> tf.Tensor:
-    """Resizes whole canvases, antialiased, without any draw: float32 [b, s, s, C] in [0, 1]; equal sizes pass unchanged.
+def center_view(images: tf.Tensor, image_size: int, sizes=None, crop: float | None = None) -> tf.Tensor:
+    """Resizes images for evaluation, antialiased, without any draw.
 
     Args:
-        images: as in `RandomViews.call`.
+        images: as in `RandomViews.call`, [b, H, W, C].
         image_size: side of the result in pixels.
+        sizes: float32 [b, 2], true height and width of each image; None: the canvas's own.
+        crop: None: the whole canvas, squashed; else the centre square whose side is this fraction of the image's
+            shorter side in true geometry (224 / 256 is the usual one).
+
+    Returns:
+        float32 [b, s, s, C] in [0, 1]; where nothing is to be resized or cut, the images themselves, scaled.
     """
     images = tf.convert_to_tensor(images)
     scale = FULL_SCALE[images.dtype.name]
-    if images.shape[1:3] == (image_size, image_size):
+    if crop is None and images.shape[1:3] == (image_size, image_size):
         return tf.cast(images, tf.float32) / scale
-    one = tf.ones([1])
-    vertical, horizontal = (
-        resampling_matrix(0.0 * one, size * one, size, image_size) for size in images.shape[1:3]
-    )
-    pixels = tf.einsum("oi,biwc,pw->bopc", vertical[0] / scale, tf.cast(images, tf.float32), horizontal[0])
-    return tf.clip_by_value(pixels, 0.0, 1.0)
-
-
-def _geometry(policy, images, sizes, draw):
-    """Crop, resize, flip and blur: float32 [b, s, C, s]."""
-    batch, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
-    if policy.crop_padding is not None:
-        box = boxes.shifted(draw, policy.crop_padding)
-    elif policy.crop_area is not None:
-        log_ratio = tf.math.log(sizes[:, 1] / sizes[:, 0])
-        box = boxes.random_resized(draw, log_ratio, policy.crop_area, policy.crop_aspect)
-    else:
-        box = boxes.whole(batch)
-    blur = None
-    if policy.blur_radius:
-        sigma = draws.between(draw["blur_sigma"], *policy.blur_sigma)
-        blur = gaussian_kernel(tf.where(draw["blur"] < policy.blur, sigma, 0.0), policy.blur_radius)
-    flip = draw["flip"] < policy.flip if policy.flip else None
-    kernel = policy.interpolation
-    vertical = resampling_matrix(box.top * height, box.height * height, height, policy.size, kernel, None, blur)
-    horizontal = resampling_matrix(box.left * width, box.width * width, width, policy.size, kernel, flip, blur)
-    return resample(images, vertical, horizontal / FULL_SCALE[images.dtype.name], overshoots=kernel == "bicubic")
+    batch = tf.shape(images)[0]
+    share = tf.ones([batch, 2])
+    if crop is not None:
+        canvas = tf.cast(tf.shape(images)[1:3], tf.float32)
+        sizes = tf.cast(canvas if sizes is None else sizes, tf.float32)
+        share = share * crop * tf.reduce_min(sizes, axis=-1, keepdims=True) / sizes
+    matrices = [
+        resampling_matrix((0.5 - 0.5 * share[:, k]) * side, share[:, k] * side, side, image_size)
+        for k, side in enumerate(images.shape[1:3])
+    ]
+    return tf.clip_by_value(resample(images, *matrices, full_scale=scale), 0.0, 1.0)

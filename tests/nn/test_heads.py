@@ -77,7 +77,6 @@ def test_an_affine_free_output_is_standardised_over_the_batch():
         ({"dims": (8,)}, "at least one layer"),
         ({"dims": (8, 4), "batch_norm": "some"}, "hidden, all, none"),
         ({"dims": (8, 4), "use_bias": (True, True)}, "one value for each of 1"),
-        ({"dims": (8, 4), "init": "zeros"}, "torch, simclr"),
     ],
 )
 def test_errors_say_what_is_expected(arguments, message):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras.views import boxes, draws
+from ssl_keras.views import boxes
+from tests.views.inputs import some_draws
 
 
 def drawn(batch_size, ratio, area, aspect=(3 / 4, 4 / 3)):
     log_ratio = tf.fill([batch_size], math.log(ratio))
-    box = boxes.random_resized(draws.image_draws(3, 0, 0, batch_size), log_ratio, area, aspect)
+    box = boxes.random_resized(some_draws(batch_size, seed=3), log_ratio, area, aspect)
     return (part.numpy() for part in box)
 
 
@@ -65,7 +66,7 @@ def test_position_is_uniform_over_what_is_left():
 
 
 def test_shifted_boxes_move_by_whole_pixels_within_the_padding():
-    box = boxes.shifted(draws.image_draws(0, 0, 0, 5000), (4, 32))
+    box = boxes.shifted(some_draws(5000), (4, 32))
     moves = box.top.numpy() * 32
     assert set(np.round(moves, 4)) == set(range(-4, 5))
     np.testing.assert_array_equal(box.height, 1.0)

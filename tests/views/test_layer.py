@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews, center_view
-from tests.views.photos import photographs
+from tests.views.inputs import photographs
 
 
 def canvases(count=8, side=24, channels=3, dtype=np.uint8):

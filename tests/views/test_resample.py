@@ -5,25 +5,33 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssl_keras.views.resample import gaussian_kernel, resample, resampling_matrix
-from tests.views.photos import photographs
+from ssl_keras.views.resample import gaussian_kernel, resample, resample_mixed, resampling_matrix
+from tests.views.inputs import photographs
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+FORMS = {"dense": False, "banded": True}
 
 
 def column(value):
     return tf.constant([value], tf.float32)
 
 
-def resized(image, box, size, interpolation, **kwargs):
+def resized(image, box, size, interpolation, banded=False, **kwargs):
     """`image` [H, W, C] cut at box (left, top, right, bottom) and resized to [size, size, C] by our matrices."""
     left, top, right, bottom = box
     height, width = image.shape[:2]
-    vertical = resampling_matrix(column(top), column(bottom - top), height, size, interpolation)
-    horizontal = resampling_matrix(column(left), column(right - left), width, size, interpolation, **kwargs)
+    common = {"size_out": size, "interpolation": interpolation, "banded": banded, **kwargs}
+    vertical = resampling_matrix(column(top), column(bottom - top), height, **common)
+    horizontal = resampling_matrix(column(left), column(right - left), width, **common)
     full = 255.0 if image.dtype == np.uint8 else 1.0
-    view = resample(tf.constant(image[None]), vertical, horizontal / full, overshoots=full == 255.0)
-    return full * view[0].numpy().transpose(0, 2, 1)
+    return full * resample(tf.constant(image[None]), vertical, horizontal, full, clip=full == 255.0)[0].numpy()
+
+
+def dense(matrix, size_in):
+    """The matrices [B, size_out, size_in] written out, whatever their form."""
+    return (matrix @ tf.eye(size_in, batch_shape=[matrix.weights.shape[0]])).numpy()
 
 
 def random_boxes(rng, height, width, count):
@@ -33,13 +41,14 @@ def random_boxes(rng, height, width, count):
         yield left, top, left + w, top + h
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("interpolation", FILTERS)
 @pytest.mark.parametrize("size", [32, 96, 224])
-def test_resize_of_a_box_equals_pillow_on_photographs(interpolation, size):
+def test_resize_of_a_box_equals_pillow_on_photographs(interpolation, size, form):
     rng = np.random.default_rng(size)
     for image in photographs(4):
         for box in random_boxes(rng, *image.shape[:2], 3):
-            ours = np.clip(resized(image, box, size, interpolation), 0, 255)
+            ours = np.clip(resized(image, box, size, interpolation, FORMS[form]), 0, 255)
             pillow = Image.fromarray(image).resize((size, size), FILTERS[interpolation], box=box)
             # Pillow rounds to whole grey levels after each of its two passes; cubic lobes amplify the first.
             difference = np.abs(ours - np.asarray(pillow, np.float32))
@@ -64,23 +73,57 @@ def test_rows_sum_to_one_and_the_whole_axis_is_the_identity(interpolation):
         tf.constant([0.0, 3.3, 10.0]), tf.constant([32.0, 9.1, 22.0]), 32, 17, interpolation,
         blur_kernel=gaussian_kernel(tf.constant([0.0, 0.7, 2.0]), 3),
     )  # fmt: skip
-    np.testing.assert_allclose(tf.reduce_sum(matrix, axis=-1), 1.0, atol=1e-5)
+    np.testing.assert_allclose(dense(matrix, 32).sum(-1), 1.0, atol=1e-5)
     same = resampling_matrix(column(0.0), column(32.0), 32, 32, interpolation)
-    np.testing.assert_allclose(same[0], np.eye(32), atol=1e-6)
+    np.testing.assert_allclose(dense(same, 32)[0], np.eye(32), atol=1e-6)
+
+
+@pytest.mark.parametrize("interpolation", FILTERS)
+@pytest.mark.parametrize("size_in, size_out", [(256, 224), (112, 96), (300, 64), (50, 96)])
+@pytest.mark.parametrize("radius", [0, 4])
+def test_the_banded_form_is_the_dense_one(interpolation, size_in, size_out, radius):
+    rng = np.random.default_rng(0)
+    length = rng.uniform(0.1, 1.0, 16).astype(np.float32)
+    length[0] = 1.0
+    start = rng.uniform(0, 1 - length)
+    arguments = (start * size_in, length * size_in, size_in, size_out, interpolation)
+    arguments += (tf.constant([False, True] * 8), gaussian_kernel(tf.fill([16], 1.0), radius) if radius else None)
+    full, banded = (resampling_matrix(*arguments, banded=banded) for banded in (False, True))
+    assert full.first is None
+    np.testing.assert_allclose(dense(banded, size_in), dense(full, size_in), atol=1e-6)
+
+
+def test_mixing_channels_commutes_with_resampling():
+    image = np.random.default_rng(0).integers(0, 256, (2, 20, 24, 3), np.uint8)
+    mixing = np.random.default_rng(1).normal(size=(2, 3, 3)).astype(np.float32)
+    vertical = resampling_matrix(tf.constant([2.0, 0.0]), tf.constant([9.0, 20.0]), 20, 8)
+    horizontal = resampling_matrix(tf.constant([2.0, 0.0]), tf.constant([9.0, 24.0]), 24, 8)
+    mixed = resample_mixed(image, vertical, horizontal, 255.0, tf.constant(mixing))
+    plain = resample(image, vertical, horizontal, 255.0)
+    np.testing.assert_allclose(mixed, np.einsum("bkc,bhwc->bhwk", mixing, plain), atol=1e-5)
 
 
 def test_flip_reverses_the_rows_of_its_images_only():
     start, length = tf.constant([3.0, 3.0]), tf.constant([20.0, 20.0])
-    plain = resampling_matrix(start, length, 32, 16)
-    flipped = resampling_matrix(start, length, 32, 16, flip=tf.constant([True, False]))
+    plain = dense(resampling_matrix(start, length, 32, 16), 32)
+    flipped = dense(resampling_matrix(start, length, 32, 16, flip=tf.constant([True, False])), 32)
     np.testing.assert_allclose(flipped[0], plain[0, ::-1], atol=1e-6)
-    np.testing.assert_allclose(flipped[1], plain[1], atol=0)
+    np.testing.assert_array_equal(flipped[1], plain[1])
 
 
 def test_a_box_beyond_the_canvas_sees_black():
-    matrix = resampling_matrix(column(-4.0), column(32.0), 32, 32)[0].numpy()
+    matrix = dense(resampling_matrix(column(-4.0), column(32.0), 32, 32), 32)[0]
     assert not matrix[:4].any()
     np.testing.assert_allclose(matrix[4:, :28], np.eye(28), atol=1e-6)
+
+
+def test_pixels_beyond_the_extent_are_never_seen():
+    image = np.random.default_rng(0).uniform(0, 1, (40, 40, 1)).astype(np.float32)
+    box = (3.0, 3.0, 25.0, 25.0)
+    padded = np.pad(image[:25, :25], [[0, 15], [0, 15], [0, 0]], constant_values=np.float32(7))
+    np.testing.assert_allclose(
+        resized(padded, box, 16, "bicubic", extent=column(25.0)), resized(image[:25, :25], box, 16, "bicubic"), atol=1e-5
+    )
 
 
 def test_blur_is_the_separable_gaussian_of_the_view_continued_at_its_edges():
@@ -92,11 +135,8 @@ def test_blur_is_the_separable_gaussian_of_the_view_continued_at_its_edges():
     reference = np.pad(view, radius, mode="edge")
     reference = sum(tap * reference[k : k + 24] for k, tap in enumerate(taps))
     reference = sum(tap * reference[:, k : k + 24] for k, tap in enumerate(taps))
-
-    blur = gaussian_kernel(column(sigma), radius)
-    matrix = resampling_matrix(column(5.0), column(30.0), 40, 24, blur_kernel=blur)
-    ours = resample(image[None], matrix, matrix, overshoots=False)[0, :, 0]
-    np.testing.assert_allclose(ours, reference, atol=1e-5)
+    ours = resized(image, (5, 5, 35, 35), 24, "bilinear", blur_kernel=gaussian_kernel(column(sigma), radius))
+    np.testing.assert_allclose(ours[..., 0], reference, atol=1e-5)
 
 
 def test_a_blur_of_no_width_changes_nothing():

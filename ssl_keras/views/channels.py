@@ -1,0 +1,35 @@
+"""What takes the place of colour where images are not RGB: gain, offset, gamma and sensor noise per channel.
+
+Saturation, hue and grayscale have no meaning for depth, spectra or microscopy channels. A recipe's strengths are kept:
+brightness and contrast act as ever, on all channels together, the contrast about the mean over the channels; a
+saturation strength s gives every channel its own gain in [1 - s/2, 1 + s/2] and the image a gamma in [e^(-s/2), e^(s/2)];
+a hue strength h gives every channel its own offset in [-h/2, h/2]; where RGB would turn gray, the image gets Gaussian
+noise of a standard deviation up to 0.05. This is a choice of this project, no paper's.
+"""
+
+import tensorflow as tf
+
+from ssl_keras.views import draws
+from ssl_keras.views.color import contrast, jitter_factors
+
+NOISE = 0.05  # largest standard deviation, of [0, 1]
+
+
+def jitter(images: tf.Tensor, draw: dict, policy, key: draws.Key) -> tf.Tensor:
+    """Jitters float32 [B, h, w, C] in [0, 1], any C: the result lies in [0, 1]."""
+    channels = images.shape[3]
+    factors = jitter_factors(draw, policy)
+    images = images * factors["brightness"][:, None, None, None]
+    images = tf.clip_by_value(contrast(images, factors["contrast"], [1 / channels] * channels), 0.0, 1.0)
+
+    on = (draw["jitter"] < policy.jitter)[:, None]
+    half = 0.5 * policy.saturation
+    gamma = tf.exp(tf.where(on[:, 0], draws.between(draw["saturation"], -half, half), 0.0))
+    drawn = draws.channel_draws(key, channels)
+    gain = tf.where(on, draws.between(drawn["gain"], 1 - half, 1 + half), 1.0)[:, None, None]
+    offset = tf.where(on, draws.between(drawn["offset"], -0.5 * policy.hue, 0.5 * policy.hue), 0.0)[:, None, None]
+    images = gain * tf.pow(images, gamma[:, None, None, None]) + offset
+    if policy.grayscale:
+        sigma = tf.where(draw["grayscale"] < policy.grayscale, NOISE * draw["noise_sigma"], 0.0)
+        images = images + sigma[:, None, None, None] * draws.pixel_normals(key, tuple(images.shape[1:]))
+    return tf.clip_by_value(images, 0.0, 1.0)

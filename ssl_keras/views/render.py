@@ -1,0 +1,117 @@
+"""How one view of a batch is computed: geometry, then colour, then what is pointwise."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from ssl_keras.views import boxes, channels, color, draws, exact_color, exemplar_ops, study_ops
+from ssl_keras.views.policies import Policy
+from ssl_keras.views.resample import Matrix, gaussian_kernel, resample, resample_mixed, resampling_matrix
+
+# The value that stands for 1 in each dtype of image.
+FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0, "float64": 1.0, "float16": 1.0, "bfloat16": 1.0}
+
+
+def make_view(
+    policy: Policy,
+    images: tf.Tensor,
+    sizes: tf.Tensor,
+    key: draws.Key,
+    exact: bool = False,
+    banded: bool = False,
+    extents: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Makes one view of each image.
+
+    Args:
+        policy: what the view is, with its size settled.
+        images: [B, H, W, C], values from 0 to the `FULL_SCALE` of their dtype.
+        sizes: float32 [B, 2], true height and width of each image.
+        key: what the draws depend on.
+        exact: colour operations one by one, see `exact_color`, not composed.
+        banded: the form of the resampling matrices, see `resample`.
+        extents: float32 [B, 2], height and width in pixels of the part of the canvas that holds the image; None: all.
+
+    Returns:
+        float32 [B, s, s, C] in [0, 1].
+    """
+    draw = draws.image_draws(key)
+    rgb = images.shape[3] == 3
+    colored = bool(policy.jitter or policy.grayscale)
+    vertical, horizontal = _matrices(policy, images, sizes, draw, banded, extents)
+    full_scale = FULL_SCALE[images.dtype.name]
+
+    if rgb and colored and not exact:
+        # Where the colours are mixed only decides on the speed: before dense products, after banded ones.
+        mixing, factor = color.mixing_matrix(draw, policy), color.jitter_factors(draw, policy)["contrast"]
+        if horizontal.first is None:
+            view = resample_mixed(images, vertical, horizontal, full_scale, mixing)
+            view = color.contrast(view, factor, color.LUMA)
+        else:
+            view = resample(images, vertical, horizontal, full_scale)
+            view = color.contrast(view, factor, color.LUMA, mixing)
+    else:
+        view = resample(images, vertical, horizontal, full_scale, clip=policy.interpolation == "bicubic")
+    view = tf.clip_by_value(view, 0.0, 1.0)
+    if colored and rgb and exact:
+        view = exact_color.jitter(view, draw, policy)
+    elif colored and not rgb:
+        view = channels.jitter(view, draw, policy, key)
+    for operation in _pointwise(policy, rgb):
+        view = operation(view, draw, key)
+    return view
+
+
+def _matrices(policy, images, sizes, draw, banded, extents) -> tuple[Matrix, Matrix]:
+    """Crop, resize, flip and blur along the vertical and the horizontal axis."""
+    if policy.zoom is not None:
+        box = boxes.zoomed(draw, policy.zoom, policy.zoom_shift)
+    elif policy.crop_padding is not None:
+        box = boxes.shifted(draw, policy.crop_padding)
+    elif policy.crop_area is not None:
+        log_ratio = tf.math.log(sizes[:, 1] / sizes[:, 0])
+        box = boxes.random_resized(draw, log_ratio, policy.crop_area, policy.crop_aspect)
+    else:
+        box = boxes.whole(tf.shape(sizes)[0])
+    blur = None
+    if policy.blur_radius:
+        sigma = draws.between(draw["blur_sigma"], *policy.blur_sigma)
+        blur = gaussian_kernel(tf.where(draw["blur"] < policy.blur, sigma, 0.0), policy.blur_radius)
+
+    def matrix(start, length, axis, flip=None):
+        pixels = images.shape[axis] or tf.shape(images)[axis]
+        extent = None if extents is None else extents[:, axis - 1]
+        unit = tf.cast(pixels, tf.float32) if extent is None else extent
+        fits = banded and policy.zoom is None
+        return resampling_matrix(
+            start * unit, length * unit, pixels, policy.size, policy.interpolation, flip, blur, extent, fits
+        )
+
+    flip = draw["flip"] < policy.flip if policy.flip else None
+    return matrix(box.top, box.height, 1), matrix(box.left, box.width, 2, flip)
+
+
+def _pointwise(policy, rgb) -> list[Callable]:
+    """The operations of the policy that follow the jitter, in order: functions of (view, draws, key)."""
+    operations = []
+    if policy.quarter_turn:
+        operations.append(lambda view, draw, _: study_ops.quarter_turn(view, draw, policy.quarter_turn))
+    if policy.tilt:
+        operations.append(lambda view, draw, _: exemplar_ops.tilt(view, draw, policy.tilt))
+    if policy.component_gain and rgb:
+        operations.append(lambda view, draw, _: exemplar_ops.component_contrast(view, draw, policy.component_gain))
+    if policy.hsv_power and rgb:
+        operations.append(lambda view, draw, _: exemplar_ops.hsv_jitter(view, draw, policy))
+    if policy.solarize:
+        operations.append(
+            lambda view, draw, _: color.solarize(view, draw["solarize"] < policy.solarize, policy.solarize_threshold)
+        )
+    if policy.sobel:
+        operations.append(lambda view, draw, _: study_ops.sobel(view, draw, policy.sobel))
+    if policy.noise:
+        operations.append(
+            lambda view, draw, key: study_ops.noise(view, draw, policy.noise, policy.noise_sigma, key)
+        )
+    if policy.cutout:
+        operations.append(lambda view, draw, _: study_ops.cutout(view, draw, policy.cutout, policy.cutout_side))
+    return operations

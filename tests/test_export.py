@@ -1,0 +1,103 @@
+"""Run = encoder file in a process without the package = SavedModel fed with the files, on real images."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssl_keras.data.canvases import CanvasSpec, load_canvases
+from ssl_keras.data.sources import open_source
+from ssl_keras.evals import features
+from ssl_keras.export import build_encoder, load_encoder, save_keras, save_saved_model
+from ssl_keras.nn.backbones import build_backbone
+
+SIZE, CANVAS = 24, 32
+
+WITHOUT_PACKAGE = """
+import sys, numpy as np, keras
+x = np.load(sys.argv[2])
+h = keras.saving.load_model(sys.argv[1], compile=False)(x, training=False)
+assert not any(name.startswith("ssl_keras") for name in sys.modules)
+np.save(sys.argv[3], h)
+"""
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """An encoder with moving statistics that are not the initial ones, as file and as SavedModel."""
+    folder = tmp_path_factory.mktemp("shipped")
+    backbone = build_backbone("resnet8", SIZE, 3, width=0.25, seed=0, mean=[0.4, 0.5, 0.6], std=[0.2, 0.3, 0.2])
+    for _ in range(3):
+        backbone(np.random.default_rng(0).uniform(size=(16, SIZE, SIZE, 3)).astype(np.float32), training=True)
+    for dtype in ("uint8", "uint16"):
+        encoder = build_encoder(backbone, dtype)
+        save_keras(encoder, str(folder / f"{dtype}.keras"))
+        save_saved_model(encoder, CANVAS, str(folder / dtype))
+    return folder
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_run_file_and_saved_model_agree_on_files_of_every_kind(shipped, real_data, tmp_path, dtype):
+    source = open_source(f"folder:{real_data}/folder_example")
+    canvases = load_canvases(source, CanvasSpec(CANVAS, 3, dtype))
+    kinds = ("cells/cell_00", "gray16", "cmyk", "one_pixel", "palette_alpha", "exif_rotated", "photo_0000")
+    rows = [r for r, i in enumerate(canvases.index) if any(kind in source.describe(int(i)) for kind in kinds)]
+    assert len(rows) >= 15
+    encoder = load_encoder(str(shipped / f"{dtype}.keras"))
+    embed = features.embedder(features.encode_with(encoder), SIZE)
+    run = embed(canvases.images[rows]).numpy()
+
+    from ssl_keras.views.layer import center_view
+
+    raw = center_view(canvases.images[rows], SIZE).numpy() * {"uint8": 255, "uint16": 65535}[dtype]
+    np.save(tmp_path / "x.npy", raw)
+    subprocess.run(
+        [sys.executable, "-c", WITHOUT_PACKAGE, str(shipped / f"{dtype}.keras"), tmp_path / "x.npy", tmp_path / "h.npy"],
+        check=True, cwd=tmp_path,
+    )
+    np.testing.assert_allclose(np.load(tmp_path / "h.npy"), run, atol=1e-4)
+
+    serve = tf.saved_model.load(str(shipped / dtype)).signatures["serving_default"]
+    encoded = tf.constant([source.read(int(canvases.index[r])) for r in rows])
+    np.testing.assert_allclose(serve(image_bytes=encoded)["features"], run, atol=1e-4)
+
+
+def test_the_signature_for_pixels_agrees_with_that_for_files(shipped, real_data):
+    files = [str(real_data / f"folder_example/photos/photo_{i:04d}.jpg") for i in range(5)]
+    encoded = [tf.io.read_file(file) for file in files]
+    pixels = np.stack([tf.io.decode_jpeg(e, dct_method="INTEGER_ACCURATE") for e in encoded])
+    signatures = tf.saved_model.load(str(shipped / "uint8")).signatures
+    np.testing.assert_allclose(
+        signatures["images"](images=pixels)["features"],
+        signatures["serving_default"](image_bytes=tf.stack(encoded))["features"], atol=1e-5,
+    )
+
+
+def test_bytes_that_are_no_image_are_an_error(shipped):
+    serve = tf.saved_model.load(str(shipped / "uint8")).signatures["serving_default"]
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        serve(image_bytes=tf.constant([b"no image"]))
+
+
+def test_input_scaling_tells_the_pixel_type(shipped):
+    for dtype in ("uint8", "uint16"):
+        assert features.input_dtype(load_encoder(str(shipped / f"{dtype}.keras"))) == dtype
+
+
+def test_only_built_in_layers_leave_the_house(shipped):
+    import zipfile
+
+    with zipfile.ZipFile(shipped / "uint8.keras") as archive:
+        config = json.loads(archive.read("config.json"))
+    assert "ssl_keras" not in json.dumps(config)
+
+
+@pytest.mark.parametrize("content, expected", [(None, "no encoder at"), (b"text", "no Keras model")])
+def test_a_wrong_encoder_file_is_named(tmp_path, content, expected):
+    if content:
+        (tmp_path / "e.keras").write_bytes(content)
+    with pytest.raises(ValueError, match=expected):
+        load_encoder(str(tmp_path / "e.keras"))

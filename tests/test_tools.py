@@ -1,0 +1,98 @@
+"""Each tool as a user starts it, on the run that all tests share."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from ssl_keras import evaluation
+from tests.runs import TINY, run_tool
+
+
+def test_evaluate_compares_a_run_with_both_yardsticks(finished, tmp_path):
+    done = run_tool("evaluate", f"--workdir={finished}", "--encoder=run,random,pixels", f"--output={tmp_path}/rows.json",
+                    "--test_examples=20")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert [(r["encoder"], r["eval"]) for r in rows] == [
+        (e, name) for e in ("run", "random", "pixels") for name in ("knn", "linear")
+    ]
+    assert all(0 <= r["top1"] <= 1 and r["test_examples"] == 20 and r["train_examples"] == 96 for r in rows)
+    for name in ("knn", "linear", "random_knn", "pixels_linear"):
+        assert (finished / "evals" / f"{name}.json").exists()
+    assert json.loads((finished / "evals" / "knn.json").read_text())["centered"] is False
+    for word in ("run", "random", "pixels", "knn", "linear"):
+        assert word in done.stdout
+
+
+def test_an_encoder_file_scores_as_its_run(finished):
+    def score(encoder, **given):
+        request = evaluation.request_from(given, encoder, "knn", 20, k=20, temperature=0.1, center=False)
+        return evaluation.evaluate(request)[0]["top1"]
+
+    alone = score(str(finished / "encoder.keras"), data="builtin:scenes:96")
+    assert alone == score("run", workdir=str(finished))
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    (["--eval=knn,svm"], "known: knn, linear"),
+    (["--encoder=nowhere.keras"], "no encoder at"),
+    (["--knn_k=0"], "at least 1"),
+    (["--test_examples=0"], "greater than 0"),
+])
+def test_a_request_that_cannot_be_served_is_refused(finished, arguments, expected):
+    done = run_tool("evaluate", f"--workdir={finished}", *arguments)
+    assert done.returncode != 0 and "Traceback" not in done.stderr and expected in done.stderr
+
+
+def test_data_without_labels_cannot_be_scored(finished, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((20, 16, 16, 3), np.uint8))
+    done = run_tool("evaluate", f"--workdir={finished}", f"--data=npy:{tmp_path}/x.npy")
+    assert done.returncode != 0 and "Traceback" not in done.stderr and "label" in done.stderr
+
+
+def test_export_writes_both_formats(finished, tmp_path):
+    for arguments in (["--format=saved_model", f"--output={tmp_path}/sm"], ["--format=keras", f"--output={tmp_path}/e.keras"]):
+        done = run_tool("export", f"--workdir={finished}", *arguments)
+        assert done.returncode == 0, done.stderr
+    serve = tf.saved_model.load(str(tmp_path / "sm")).signatures["serving_default"]
+    png = tf.io.encode_png(np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8))
+    assert serve(image_bytes=tf.stack([png, png]))["features"].shape == (2, 32)
+    assert (tmp_path / "e.keras").exists()
+
+
+def test_export_of_no_run_is_refused(tmp_path):
+    done = run_tool("export", f"--workdir={tmp_path}", f"--output={tmp_path}/sm")
+    assert done.returncode != 0 and "holds no run" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_preview_draws_originals_and_views(tmp_path):
+    done = run_tool("preview_views", *TINY, f"--output={tmp_path}/views.png", "--images=4", "--draws=2")
+    assert done.returncode == 0, done.stderr
+    width, height = Image.open(tmp_path / "views.png").size
+    assert width > 4.5 * 96 and height > 4 * 96
+
+
+def test_benchmark_measures_every_part_in_turn(tmp_path):
+    done = run_tool("benchmark", *TINY, "--suite=train,input", "--rounds=2", "--seconds=0.3", f"--json={tmp_path}/b.json")
+    assert done.returncode == 0, done.stderr
+    train, alone = json.loads((tmp_path / "b.json").read_text())
+    assert set(train["images_per_second"]) == {"step", "step_without_views", "loop", "input", "plain_keras_step"}
+    assert set(alone["images_per_second"]) == {"input"}
+    assert all(v["min"] <= v["median"] <= v["max"] for v in train["images_per_second"].values())
+    assert {"loop / step", "step / plain_keras_step"} <= set(train["ratios"])
+
+
+def test_random_encoder_is_the_runs_architecture_and_depends_on_the_seed_alone(finished):
+    def features_of(seed):
+        given = {"workdir": str(finished), "seed": seed}
+        request = evaluation.request_from(given, "random", "knn", 20, k=20, temperature=0.1, center=False)
+        return evaluation.LabelledData(request).features("random")[1].x
+
+    np.testing.assert_array_equal(features_of(0), features_of(0))
+    assert np.abs(features_of(0) - features_of(1)).max() > 1e-3
+    assert features_of(0).shape == (20, 32)
+
+
