@@ -17,7 +17,7 @@ from ssl_keras.views.layer import RandomViews
 
 CANVAS = {32: 32, 96: 112, 224: 256}  # side of the canvas for each side of the views
 BATCH = {32: 512, 96: 128, 224: 64}
-KERAS_CV_BATCH = 64  # its speed does not depend on it; small, so that a turn is not longer than it must be
+KERAS_CV_BATCH = {32: 64, 96: 32, 224: 16}  # its speed hardly depends on it; small, so that turns are short
 
 
 def run_views_suite(
@@ -41,18 +41,19 @@ def run_views_suite(
         progress: called with each row when it is done.
 
     Returns:
-        One dict per recipe and size: "policy", "size", "canvas", "batch", then for "ours" and each yardstick the median, lowest
-        and highest views per second over the rounds, and in "ratios" the median over the rounds of ours over the yardstick's.
+        One dict per recipe and size: "policy", "size", "canvas", "batch"; for "ours" and each yardstick the median, low
+        and high of views per second over the rounds and the median "per_cpu_second" (of processor time, which other
+        programs on the machine disturb less); and in "ratios" and "cpu_ratios" the medians of ours over a yardstick's.
     """
     rows = []
     for size in sizes:
         images = _canvases(canvases, CANVAS[size], BATCH[size])
-        workers = PillowWorkers(images) if "pillow" in yardsticks else None
+        workers = PillowWorkers(images, size) if "pillow" in yardsticks else None
         for name in names:
             recipe = policies.get(name, size)
             contestants = {"ours": _ours(recipe, images)}
             if "keras_cv" in yardsticks:
-                contestants["keras_cv"] = _keras_cv(recipe, images)
+                contestants["keras_cv"] = _keras_cv(recipe, images[: KERAS_CV_BATCH[size]])
             if workers:
                 contestants["pillow"] = _pillow(recipe, workers, len(images))
             row = {"policy": name, "size": size, "canvas": CANVAS[size], "batch": BATCH[size]}
@@ -65,51 +66,63 @@ def run_views_suite(
 
 
 def table(rows: list[dict]) -> str:
-    """Formats the rows of `run_views_suite` as a Markdown table."""
+    """Formats rows of `run_views_suite` in Markdown: views/s, and ratios of views/s / of views per processor second."""
     lines = ["| views | px | ours | keras-cv | Pillow | × keras-cv | × Pillow |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         cells = [row["policy"], str(row["size"])]
         for who in ("ours", "keras_cv", "pillow"):
             cells.append("{median:,.0f} ({low:,.0f}–{high:,.0f})".format(**row[who]) if who in row else "")
         for who in ("keras_cv", "pillow"):
-            cells.append(f"{row['ratios'][who]:.1f}" if who in row["ratios"] else "")
+            ratios = (row["ratios"][who], row["cpu_ratios"][who]) if who in row else ()
+            cells.append(" / ".join(f"{ratio:.1f}" for ratio in ratios))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def _timed(contestants, rounds, seconds):
-    """Lets the contestants take turns; each is a function of a number of batches that returns how many views it made."""
+    """Lets the contestants take turns; each is a function of a number of batches.
+
+    It returns how many views it made, and how many seconds of processors other processes spent on them.
+    """
     batches = {}
     for name, make in contestants.items():
         make(1)  # traces, compiles, fills caches
         start = time.perf_counter()
         make(1)
         batches[name] = max(1, round(seconds / (time.perf_counter() - start)))
-    rates = {name: [] for name in contestants}
+    turns = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, make in contestants.items():
-            start = time.perf_counter()
-            views = make(batches[name])
-            rates[name].append(views / (time.perf_counter() - start))
-    result = {
-        name: {"median": float(np.median(rate)), "low": min(rate), "high": max(rate)} for name, rate in rates.items()
-    }
-    result["ratios"] = {
-        name: float(np.median(np.divide(rates["ours"], rates[name]))) for name in contestants if name != "ours"
-    }
+            make(0)  # lets what works ahead get under way
+            start, own_cpu = time.perf_counter(), time.process_time()
+            views, workers_cpu = make(batches[name])
+            cpu = time.process_time() - own_cpu + workers_cpu
+            turns[name].append((views / (time.perf_counter() - start), views / cpu))
+    result = {}
+    for name, turn in turns.items():
+        rates, per_cpu = zip(*turn)
+        result[name] = {"median": float(np.median(rates)), "low": min(rates), "high": max(rates)}
+        result[name]["per_cpu_second"] = float(np.median(per_cpu))
+    for what, k in (("ratios", 0), ("cpu_ratios", 1)):
+        result[what] = {
+            name: float(np.median([ours[k] / theirs[k] for ours, theirs in zip(turns["ours"], turn)]))
+            for name, turn in turns.items()
+            if name != "ours"
+        }
     return result
 
 
 def _ours(recipe, images):
     layer = RandomViews(recipe, recipe[0].size)
+    step = tf.function(lambda images, step: layer(images, step=step))  # as in a train step
     images = tf.constant(images)
     steps = itertools.count()
 
     def make(batches):
         for _ in range(batches):
-            views = layer(images, step=next(steps))
-        views[-1][-1, -1, -1].numpy()  # waits for the last of them
-        return batches * len(views) * len(images)
+            views = step(images, tf.constant(next(steps), tf.int64))
+            views[-1][-1, -1, -1].numpy()  # waits for them
+        return batches * len(recipe) * len(images), 0.0
 
     return make
 
@@ -121,16 +134,23 @@ def _pillow(recipe, workers, images):
 
 def _keras_cv(recipe, images):
     pipelines = [_stock_layers(policy) for policy in recipe]
-    dataset = tf.data.Dataset.from_tensors(images[: min(len(images), KERAS_CV_BATCH)]).repeat()
-    dataset = dataset.map(
-        lambda x: [pipeline(tf.cast(x, tf.float32)) for pipeline in pipelines], num_parallel_calls=2
-    )
-    # A new iterator for every turn: nothing is made ahead in the turns of the others.
-    return lambda batches: sum(len(view) for views in dataset.take(batches) for view in views)
+    dataset = tf.data.Dataset.from_tensors(images).repeat()
+    dataset = dataset.map(lambda x: [pipeline(tf.cast(x, tf.float32)) for pipeline in pipelines], num_parallel_calls=2)
+    iterator = iter(dataset)
+
+    def make(batches):
+        if batches == 0:  # two batches were made ahead in the turns of the others: they do not count
+            next(iterator), next(iterator)
+        return sum(len(view) for _ in range(batches) for view in next(iterator)), 0.0
+
+    return make
 
 
 def _stock_layers(policy):
-    """The policy from keras-cv's own layers, whose semantics differ in places: STACK aside, the amount of work is the same."""
+    """The policy from keras-cv's own layers.
+
+    Their semantics differ (no antialiasing, jitter in a fixed order, other distributions), the kind of work does not.
+    """
     from keras_cv import layers
 
     stages = [

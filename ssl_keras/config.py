@@ -41,6 +41,9 @@ class Config:
     stem: str | None = None
     zero_init_last: bool = False
     views: str | None = None
+    views_without: str = ""
+    view_arg: tuple[str, ...] = ()
+    color: str = "fused"
     image_size: int | None = None
     canvas_size: int | None = None
     channels: int | None = None
@@ -96,7 +99,7 @@ class Config:
             name, _, value = line.removeprefix("--").partition("=")
             if name not in kinds:
                 raise ValueError(f"this folder's flags.txt has the setting --{name}, which this version does not know")
-            if name == "method_arg":
+            if name in _REPEATED:
                 values[name] = (*values.get(name, ()), value)
             else:
                 values[name] = value.lower() == "true" if kinds[name] is bool else kinds[name](value)
@@ -115,6 +118,9 @@ HELP = {
     "stem": "imagenet (7x7 stride 2, max-pool) or cifar (3x3 stride 1); unset: cifar up to 64 px",
     "zero_init_last": "start each residual block as the identity: its last normalisation's scale is 0",
     "views": "the views' recipe; unset: the method's own",
+    "views_without": "operations to take away from every view: crop, flip, color, jitter, grayscale, blur, solarize",
+    "view_arg": "NAME=VALUE, a field of the recipe's policies, such as crop_area=(0.2,1.0); may be repeated",
+    "color": "fused: a view's colour operations as one matrix | exact: one by one, clipped after each, as torchvision",
     "image_size": "side of a (large) view in pixels; unset: 224, or the images' own side where that is smaller",
     "canvas_size": "side to which images are squashed when they are decoded; unset: from the data and image_size",
     "channels": "channels of the images; unset: from the data",
@@ -139,6 +145,7 @@ HELP = {
 }
 
 _CHOICES = {
+    "color": ("fused", "exact"),
     "strategy": STRATEGIES,
     "precision": PRECISIONS,
     "lr_scaling": ("linear", "sqrt", "none"),
@@ -146,6 +153,7 @@ _CHOICES = {
     "stem": ("imagenet", "cifar"),
     "dtype": ("uint8", "uint16", "float32"),
 }
+_REPEATED = ("method_arg", "view_arg")
 _POSITIVE = (
     "width",
     "epochs",
@@ -166,14 +174,14 @@ def define(names: Sequence[str] | None = None, **defaults) -> None:
         if names is not None and field.name not in names:
             continue
         default, text = defaults.get(field.name, field.default), HELP[field.name]
-        if field.name == "method_arg":
+        if field.name in _REPEATED:
             flags.DEFINE_multi_string(field.name, [], text)
         elif field.name in _CHOICES:
             flags.DEFINE_enum(field.name, default, _CHOICES[field.name], text)
         else:
-            {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[_kind(field)](
-                field.name, default, text
-            )
+            {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[
+                _kind(field)
+            ](field.name, default, text)
 
 
 def from_flags() -> Config:

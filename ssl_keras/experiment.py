@@ -185,7 +185,7 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     steps = batches.steps_per_epoch(canvases, config.batch_size)
     mean, std = channel_statistics(canvases)
     backbone = untrained_backbone(config, mean, std)
-    views = RandomViews(policies.get(config.views, config.image_size), config.image_size, seed=config.seed)
+    views = random_views(config)
     facts = {
         "num_classes": len(source.class_names or ()),
         "num_examples": len(canvases),
@@ -200,9 +200,24 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     return method
 
 
+def random_views(config: Config) -> RandomViews:
+    """The layer that makes the views of the settings."""
+    without = tuple(filter(None, config.views_without.split(",")))
+    changes = {}
+    for item in config.view_arg:
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise ValueError(f"--view_arg={item} must have the form NAME=VALUE")
+        changes[name] = _literal(text, object, f"--view_arg={item}")
+    recipe = policies.get(config.views, config.image_size, without=without, **changes)
+    return RandomViews(recipe, config.image_size, seed=config.seed, color=config.color)
+
+
 def untrained_backbone(config: Config, mean, std) -> keras.Model:
     """The run's backbone with the weights that its seed gives."""
-    options = {} if config.backbone.startswith("vit") else {"stem": config.stem, "zero_init_last": config.zero_init_last}
+    options = (
+        {} if config.backbone.startswith("vit") else {"stem": config.stem, "zero_init_last": config.zero_init_last}
+    )
     return build_backbone(
         config.backbone,
         config.image_size,
@@ -250,7 +265,9 @@ def callbacks(config: Config, method, canvases, source, checkpoints, history: li
     return [
         *watching,
         monitor.MetricsLog(_path(config, "metrics.jsonl"), history),
-        monitor.TensorBoard(_path(config, "tensorboard"), lambda: preview.views_grid(method.views, canvases)[None] / 255),
+        monitor.TensorBoard(
+            _path(config, "tensorboard"), lambda: preview.views_grid(method.views, canvases)[None] / 255
+        ),
         monitor.Progress(config.epochs, steps, config.batch_size),
         monitor.SaveCheckpoints(checkpoints, history, config.checkpoint_every, config.epochs),
     ]
@@ -281,7 +298,7 @@ def preview_views(config: Config, output: str, images: int, draws: int) -> None:
     method_class = methods.load(config.method)
     source = open_training_source(config, method_class)
     config, spec = resolve(config, source, method_class)
-    views = RandomViews(policies.get(config.views, config.image_size), config.image_size, seed=config.seed)
+    views = random_views(config)
     canvases = load_canvases(sources.take(source, min(len(source), PREVIEWED)), spec, max_bad_fraction=1.0)
     preview.save_views_png(output, views, canvases, images, draws)
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ssl_keras import files
+from ssl_keras import figures, files
 
 SMALLEST_TILE = 96  # pixels; smaller images are enlarged by whole factors, without smoothing
 GAP, HEADER = 4, 18
@@ -32,10 +32,16 @@ def views_grid(make_views, canvases, images: int = 8, draws: int = 3) -> np.ndar
 
 
 def save_views_png(path: str, make_views, canvases, images: int, draws: int) -> None:
-    """Writes `views_grid` with a line of headings as a PNG, whole or not at all."""
+    """Writes `views_grid` with headings, and under it each operation of the recipe alone, as a PNG, whole or not."""
     grid = views_grid(make_views, canvases, images, draws)
-    picture = Image.new("RGB", (grid.shape[1], grid.shape[0] + HEADER), "white")
-    picture.paste(Image.fromarray(grid), (0, HEADER))
+    first = canvases.sample(images)[0]
+    strips = [figures.op_strip(first, policy, make_views.image_size) for policy in dict.fromkeys(make_views.views)]
+    parts = [grid, *strips]
+    size = (max(part.shape[1] for part in parts), HEADER + sum(len(part) + GAP for part in parts))
+    picture, top = Image.new("RGB", size, "white"), HEADER
+    for part in parts:
+        picture.paste(Image.fromarray(part), (0, top))
+        top += len(part) + GAP
     pen, views = ImageDraw.Draw(picture), len(make_views.views)
     width = (grid.shape[1] + GAP) // (1 + draws * views)
     for column in range(1 + draws * views):

@@ -1,4 +1,4 @@
-"""Two logical CPU devices for every test, so that two replicas can be compared with one; where real images are found."""
+"""What all tests share: two logical CPU devices, the folder of real images, one finished run."""
 
 import ssl_keras  # isort: skip  # first: sets the environment that TensorFlow reads when it is imported
 

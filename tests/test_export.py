@@ -55,8 +55,16 @@ def test_run_file_and_saved_model_agree_on_files_of_every_kind(shipped, real_dat
     raw = center_view(canvases.images[rows], SIZE).numpy() * {"uint8": 255, "uint16": 65535}[dtype]
     np.save(tmp_path / "x.npy", raw)
     subprocess.run(
-        [sys.executable, "-c", WITHOUT_PACKAGE, str(shipped / f"{dtype}.keras"), tmp_path / "x.npy", tmp_path / "h.npy"],
-        check=True, cwd=tmp_path,
+        [
+            sys.executable,
+            "-c",
+            WITHOUT_PACKAGE,
+            str(shipped / f"{dtype}.keras"),
+            tmp_path / "x.npy",
+            tmp_path / "h.npy",
+        ],
+        check=True,
+        cwd=tmp_path,
     )
     np.testing.assert_allclose(np.load(tmp_path / "h.npy"), run, atol=1e-4)
 
@@ -72,7 +80,8 @@ def test_the_signature_for_pixels_agrees_with_that_for_files(shipped, real_data)
     signatures = tf.saved_model.load(str(shipped / "uint8")).signatures
     np.testing.assert_allclose(
         signatures["images"](images=pixels)["features"],
-        signatures["serving_default"](image_bytes=tf.stack(encoded))["features"], atol=1e-5,
+        signatures["serving_default"](image_bytes=tf.stack(encoded))["features"],
+        atol=1e-5,
     )
 
 

@@ -44,8 +44,6 @@ def test_a_failed_write_leaves_the_earlier_file(tmp_path):
     assert os.listdir(tmp_path) == ["a.json"]
 
 
-
-
 def test_a_loss_that_is_not_finite_stops_with_the_step():
     callback = monitor.StopWhenNotFinite()
     model = keras.Sequential([keras.layers.Dense(1)])

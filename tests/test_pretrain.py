@@ -28,7 +28,9 @@ def test_a_run_leaves_all_its_files(finished):
         assert all(np.isfinite(line[key]) for line in lines), key
     assert [("knn_top1" in line) for line in lines] == [False, True, False, True, True]
     summary = json.loads((finished / "summary.json").read_text())
-    assert {"method", "data", "epochs", "steps", "seconds", "images_per_second", "peak_memory_bytes", "final"} <= set(summary)
+    assert {"method", "data", "epochs", "steps", "seconds", "images_per_second", "peak_memory_bytes", "final"} <= set(
+        summary
+    )
 
 
 def test_tensorboard_holds_scalars_images_and_histograms(finished):
@@ -63,8 +65,14 @@ def test_flags_txt_reruns_the_run_with_the_same_losses(finished, tmp_path):
 
 
 def test_two_devices_train_as_one(finished, tmp_path):
-    done = run_tool("pretrain", f"--flagfile={finished}/flags.txt", f"--workdir={tmp_path}/b", "--epochs=5",
-                    "--strategy=mirrored", "--num_devices=2")
+    done = run_tool(
+        "pretrain",
+        f"--flagfile={finished}/flags.txt",
+        f"--workdir={tmp_path}/b",
+        "--epochs=5",
+        "--strategy=mirrored",
+        "--num_devices=2",
+    )
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(losses(tmp_path / "b")[0], losses(finished)[0], rtol=1e-3)
 
@@ -131,7 +139,9 @@ def test_divergence_stops_with_the_step_and_keeps_checkpoints(tmp_path):
 
 
 def test_a_folder_with_bad_files_trains_without_them(tmp_path, real_data):
-    done = run_tool("pretrain", *TINY, f"--data=folder:{real_data}/folder_example", f"--workdir={tmp_path}/x", "--epochs=1")
+    done = run_tool(
+        "pretrain", *TINY, f"--data=folder:{real_data}/folder_example", f"--workdir={tmp_path}/x", "--epochs=1"
+    )
     assert done.returncode == 0, done.stderr
     lines = (tmp_path / "x" / "bad_files.txt").read_text().splitlines()
     named = {pathlib.Path(line.split("\t")[0]).name: line.split("\t")[1] for line in lines}
@@ -140,7 +150,8 @@ def test_a_folder_with_bad_files_trains_without_them(tmp_path, real_data):
 
 
 def test_a_folder_of_mostly_bad_files_stops_at_once(tmp_path, real_data):
-    done = run_tool("pretrain", *TINY, f"--data=folder:{real_data}/folder_example/bad", f"--workdir={tmp_path}/x",
-                    "--batch_size=4")
+    done = run_tool(
+        "pretrain", *TINY, f"--data=folder:{real_data}/folder_example/bad", f"--workdir={tmp_path}/x", "--batch_size=4"
+    )
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert "3 of 8" in done.stderr

@@ -7,11 +7,12 @@ WHOLE_RUNS = 4  # modules at the top of the package that are not named below
 ROOT = pathlib.Path(__file__).parent.parent
 FLOORS = {
     "tools": 5,
-        "ssl_keras.evals": 3,
+    "ssl_keras.evals": 3,
     "ssl_keras.monitor": 3,
     "ssl_keras.checkpoints": 3,
     "ssl_keras.export": 3,
-    "ssl_keras.figures": 3, "ssl_keras.preview": 3,
+    "ssl_keras.figures": 3,
+    "ssl_keras.preview": 3,
     "ssl_keras.methods": 2,
     "ssl_keras.views": 1,
     "ssl_keras.nn": 1,

@@ -12,8 +12,13 @@ from tests.runs import TINY, run_tool
 
 
 def test_evaluate_compares_a_run_with_both_yardsticks(finished, tmp_path):
-    done = run_tool("evaluate", f"--workdir={finished}", "--encoder=run,random,pixels", f"--output={tmp_path}/rows.json",
-                    "--test_examples=20")
+    done = run_tool(
+        "evaluate",
+        f"--workdir={finished}",
+        "--encoder=run,random,pixels",
+        f"--output={tmp_path}/rows.json",
+        "--test_examples=20",
+    )
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert [(r["encoder"], r["eval"]) for r in rows] == [
@@ -36,12 +41,15 @@ def test_an_encoder_file_scores_as_its_run(finished):
     assert alone == score("run", workdir=str(finished))
 
 
-@pytest.mark.parametrize("arguments, expected", [
-    (["--eval=knn,svm"], "known: knn, linear"),
-    (["--encoder=nowhere.keras"], "no encoder at"),
-    (["--knn_k=0"], "at least 1"),
-    (["--test_examples=0"], "greater than 0"),
-])
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        (["--eval=knn,svm"], "known: knn, linear"),
+        (["--encoder=nowhere.keras"], "no encoder at"),
+        (["--knn_k=0"], "at least 1"),
+        (["--test_examples=0"], "greater than 0"),
+    ],
+)
 def test_a_request_that_cannot_be_served_is_refused(finished, arguments, expected):
     done = run_tool("evaluate", f"--workdir={finished}", *arguments)
     assert done.returncode != 0 and "Traceback" not in done.stderr and expected in done.stderr
@@ -54,7 +62,10 @@ def test_data_without_labels_cannot_be_scored(finished, tmp_path):
 
 
 def test_export_writes_both_formats(finished, tmp_path):
-    for arguments in (["--format=saved_model", f"--output={tmp_path}/sm"], ["--format=keras", f"--output={tmp_path}/e.keras"]):
+    for arguments in (
+        ["--format=saved_model", f"--output={tmp_path}/sm"],
+        ["--format=keras", f"--output={tmp_path}/e.keras"],
+    ):
         done = run_tool("export", f"--workdir={finished}", *arguments)
         assert done.returncode == 0, done.stderr
     serve = tf.saved_model.load(str(tmp_path / "sm")).signatures["serving_default"]
@@ -76,7 +87,9 @@ def test_preview_draws_originals_and_views(tmp_path):
 
 
 def test_benchmark_measures_every_part_in_turn(tmp_path):
-    done = run_tool("benchmark", *TINY, "--suite=train,input", "--rounds=2", "--seconds=0.3", f"--json={tmp_path}/b.json")
+    done = run_tool(
+        "benchmark", *TINY, "--suite=train,input", "--rounds=2", "--seconds=0.3", f"--json={tmp_path}/b.json"
+    )
     assert done.returncode == 0, done.stderr
     train, alone = json.loads((tmp_path / "b.json").read_text())
     assert set(train["images_per_second"]) == {"step", "step_without_views", "loop", "input", "plain_keras_step"}
@@ -94,5 +107,3 @@ def test_random_encoder_is_the_runs_architecture_and_depends_on_the_seed_alone(f
     np.testing.assert_array_equal(features_of(0), features_of(0))
     assert np.abs(features_of(0) - features_of(1)).max() > 1e-3
     assert features_of(0).shape == (20, 32)
-
-

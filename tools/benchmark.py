@@ -1,19 +1,21 @@
 """Images per second, beside plain Keras:
 
-    python -m tools.benchmark --suite=train,input --flagfile=flags/cifar10/simclr.flags
+python -m tools.benchmark --suite=train,input --flagfile=flags/cifar10/simclr.flags
 """
 
 from absl import flags
 
 from ssl_keras import config
 
-SUITES = ("train", "input")
+SUITES = ("train", "input", "views")
 
 config.define()
-flags.DEFINE_list("suite", list(SUITES), f"what to measure: {', '.join(SUITES)}")
+flags.DEFINE_list("suite", ["train", "input"], f"what to measure: {', '.join(SUITES)}")
 flags.DEFINE_string("json", "", "also write the rows to this file")
 flags.DEFINE_integer("rounds", 5, "how often each part is measured, in turn", lower_bound=1)
 flags.DEFINE_float("seconds", 4.0, "that each measurement takes, about", lower_bound=0.1)
+flags.DEFINE_list("policies", ["simclr", "simclr_cifar", "moco_v2", "byol", "swav"], "recipes of --suite=views")
+flags.DEFINE_list("sizes", ["32", "96", "224"], "sides of the views of --suite=views, of 32, 96 and 224 pixels")
 
 
 def main():
@@ -21,10 +23,22 @@ def main():
     for suite in args.suite:
         if suite not in SUITES:
             raise ValueError(f"unknown suite {suite!r}; known: {', '.join(SUITES)}")
-    from ssl_keras import benchmark, files
+    for size in args.sizes:
+        if size not in ("32", "96", "224"):
+            raise ValueError(f"--sizes={size}: expected 32, 96 or 224")
+    from ssl_keras import benchmark, benchmark_views, files
 
-    rows = benchmark.run(args.suite, settings, args.rounds, args.seconds)
-    print(benchmark.table(rows))
+    rows = []
+    timed = [suite for suite in args.suite if suite != "views"]
+    if timed:
+        rows += benchmark.run(timed, settings, args.rounds, args.seconds)
+        print(benchmark.table(rows))
+    if "views" in args.suite:
+        views = benchmark_views.run_views_suite(
+            tuple(args.policies), tuple(map(int, args.sizes)), args.rounds, args.seconds
+        )
+        print(benchmark_views.table(views))
+        rows += views
     if args.json:
         files.write_json(args.json, rows)
         print(f"written: {args.json}")

@@ -32,8 +32,13 @@ def main():
         "supervised": os.path.join(runs["supervised"].workdir, "encoder.keras"),
     }
     request = evaluation.request_from(
-        {"workdir": runs["simclr"].workdir}, ",".join(encoders.values()), "knn,linear", None,
-        k=200, temperature=0.1, center=False,
+        {"workdir": runs["simclr"].workdir},
+        ",".join(encoders.values()),
+        "knn,linear",
+        None,
+        k=200,
+        temperature=0.1,
+        center=False,
     )
     rows = evaluation.evaluate(request)
     names = {value: name for name, value in encoders.items()}

@@ -1,6 +1,6 @@
 """Scores encoders on labelled images:
 
-    python -m tools.evaluate --workdir=runs/a --eval=knn,linear --encoder=run,random,pixels
+python -m tools.evaluate --workdir=runs/a --eval=knn,linear --encoder=run,random,pixels
 """
 
 from absl import flags

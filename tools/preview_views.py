@@ -1,6 +1,6 @@
 """Draws what training sees:
 
-    python -m tools.preview_views --flagfile=flags/simclr.flags --data=folder:PATH --output=views.png
+python -m tools.preview_views --flagfile=flags/simclr.flags --data=folder:PATH --output=views.png
 """
 
 from absl import flags

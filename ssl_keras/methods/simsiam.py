@@ -18,6 +18,10 @@ class SimSiam(SSLModel):
         projection_dim: dimension of z and p (2048 in the paper).
         predictor_dim: the predictor's bottleneck (512, a quarter of z).
         projector_layers: 3 (ImageNet) or 2 (CIFAR-10, appendix D).
+        last_bn_affine: whether the projector's output normalisation has gamma and beta, as in the paper's text, or
+        not, as
+            in its released code. Without them z cannot have a common offset: a collapse then shows less in `z_std` and
+            more in the effective rank.
         stop_gradient: False shows the collapse of section 4.1.
     """
 
@@ -34,10 +38,12 @@ class SimSiam(SSLModel):
         projection_dim: int = 2048,
         predictor_dim: int = 512,
         projector_layers: int = 3,
+        last_bn_affine: bool = True,
         stop_gradient: bool = True,
     ):
         super().__init__(backbone, views, z_dim=projection_dim)
-        self.projector = heads.simsiam_projector(backbone.output_shape[-1], projector_layers, projection_dim)
+        h_dim = backbone.output_shape[-1]
+        self.projector = heads.simsiam_projector(h_dim, projector_layers, projection_dim, last_bn_affine)
         self.predictor = heads.simsiam_predictor(projection_dim, predictor_dim)
         self.stop_gradient = stop_gradient
 

@@ -96,14 +96,17 @@ def byol_mlp(input_dim, hidden_dim=4096, output_dim=256, name="projector", seed=
     return mlp((input_dim, hidden_dim, output_dim), name, use_bias=(True, False), seed=seed)
 
 
-def simsiam_projector(input_dim, num_layers=3, output_dim=2048, hidden_dim=None, name="projector", seed=None):
-    """SimSiam's projection MLP: batch norm after every layer, the last without gamma and beta.
+def simsiam_projector(input_dim, num_layers=3, output_dim=2048, last_bn_affine=True, name="projector", seed=None):
+    """SimSiam's projection MLP: batch norm after every layer (Section 3); 2 layers for CIFAR-10 (App. D).
 
-    Without them as in the released code (the paper's text keeps them: 68.1 against 68.2). `num_layers` is 2
-    for CIFAR (App. D).
+    Args:
+        last_bn_affine: whether the last batch norm has gamma and beta: with them in the paper's text (68.2), without in
+            the released code (68.1).
     """
-    dims = (input_dim, *[hidden_dim or output_dim] * (num_layers - 1), output_dim)
-    return mlp(dims, name, batch_norm="all", last_bn_center=False, last_bn_scale=False, seed=seed)
+    dims = (input_dim, *[output_dim] * num_layers)
+    return mlp(
+        dims, name, batch_norm="all", last_bn_center=last_bn_affine, last_bn_scale=last_bn_affine, seed=seed
+    )
 
 
 def simsiam_predictor(dim=2048, hidden_dim=512, name="predictor", seed=None):

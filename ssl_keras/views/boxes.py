@@ -94,7 +94,7 @@ def shifted(draws: dict, padding: float) -> Boxes:
 
 
 def zoomed(draws: dict, zoom: tuple, shift: float) -> Boxes:
-    """Draws boxes about the centre that enlarge the image by a log-uniform factor, moved by up to `shift` of its side."""
+    """Draws boxes that enlarge the image by a log-uniform factor, their centre moved by up to `shift` of its side."""
     side = tf.exp(-between(draws["zoom"], math.log(zoom[0]), math.log(zoom[1])))
     top, left = (0.5 * (1 - side) + between(draws[name], -shift, shift) for name in ("crop_top", "crop_left"))
     return Boxes(top, left, side, side)

@@ -1,10 +1,10 @@
 """What takes the place of colour where images are not RGB: gain, offset, gamma and sensor noise per channel.
 
 Saturation, hue and grayscale have no meaning for depth, spectra or microscopy channels. A recipe's strengths are kept:
-brightness and contrast act as ever, on all channels together, the contrast about the mean over the channels; a
-saturation strength s gives every channel its own gain in [1 - s/2, 1 + s/2] and the image a gamma in [e^(-s/2), e^(s/2)];
-a hue strength h gives every channel its own offset in [-h/2, h/2]; where RGB would turn gray, the image gets Gaussian
-noise of a standard deviation up to 0.05. This is a choice of this project, no paper's.
+brightness and contrast act as ever, on all channels together, contrast about the mean over the channels. A saturation
+strength s gives every channel its own gain in [1 - s/2, 1 + s/2] and the image a gamma in [exp(-s/2), exp(s/2)]. A hue
+strength h gives every channel its own offset in [-h/2, h/2]. Where RGB would turn gray, the image gets Gaussian noise
+of a standard deviation up to 0.05. This is a choice of this project, no paper's.
 """
 
 import tensorflow as tf

@@ -1,7 +1,7 @@
 """The transformations of Exemplar-CNN (Dosovitskiy et al. 2014, arXiv:1406.6909, section 3.1) that no later recipe has.
 
-Rotation by a few degrees, the contrast of principal colour components, and powers, gains and shifts of HSV. All take and
-give float32 [B, s, s, 3] in [0, 1].
+Rotation by a few degrees, the contrast of principal colour components, and powers, gains and shifts of HSV. All take
+and give float32 [B, s, s, 3] in [0, 1]; `tilt` any number of channels.
 """
 
 import math
@@ -11,8 +11,8 @@ import tensorflow as tf
 from ssl_keras.views import draws
 from ssl_keras.views.exact_color import hsv_to_rgb, rgb_to_hsv
 
-# Principal components of the colours of natural images: intensity, blue against yellow, green against magenta. The paper
-# takes those of its own patches; these are the fixed orthogonal axes that such data always comes close to.
+# Principal components of the colours of natural images: intensity, red against blue, green against magenta. The paper
+# takes those of its own patches; these are the fixed orthogonal axes that such data comes close to.
 COMPONENTS = ((3**-0.5, 3**-0.5, 3**-0.5), (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -2 * 6**-0.5, 6**-0.5))
 
 

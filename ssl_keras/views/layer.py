@@ -7,7 +7,7 @@ import keras_cv
 import tensorflow as tf
 from absl import logging
 
-from ssl_keras.views.draws import Key
+from ssl_keras.views.draws import Key, image_draws
 from ssl_keras.views.policies import Policy
 from ssl_keras.views.render import FULL_SCALE, make_view
 from ssl_keras.views.resample import SMALLEST_BANDED, resample, resampling_matrix
@@ -63,7 +63,7 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         Returns:
             A list with one float32 [b, s_v, s_v, C] in [0, 1] per view; for a dict, the dict with this as "images".
         """
-        batch, form = self._format_inputs(inputs)
+        batch, form = self._format_inputs(_tensors(inputs))
         sizes = batch.get("sizes", sizes)
         if step is None:
             step = self._random_generator.uniform_full_int([], dtype=tf.int64)
@@ -78,7 +78,6 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             rows = images.row_lengths(1)
             extents = tf.cast(tf.stack([rows, tf.reduce_max(images.row_lengths(2), axis=1)], axis=1), tf.float32)
             images = images.to_tensor()
-        images = tf.convert_to_tensor(images)
         self._check(images)
         if sizes is None:
             sizes = extents
@@ -113,7 +112,7 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     def _view(self, policy, banded, images, sizes, step, replica, view, extents=None):
         batch = images.shape[0] or tf.shape(images)[0]
         key = Key(self.seed, step, view, replica * batch + tf.range(batch))
-        return make_view(policy, images, sizes, key, self.color == "exact", banded, extents)
+        return make_view(policy, images, sizes, image_draws(key), key, self.color == "exact", banded, extents)
 
     def _check(self, images):
         dtype, channels = images.dtype.name, images.shape[-1]
@@ -165,6 +164,12 @@ class RandomView(RandomViews):
 
     def compute_output_shape(self, input_shape):
         return super().compute_output_shape(input_shape)[0]
+
+
+def _tensors(inputs):
+    if isinstance(inputs, dict):
+        return {name: _tensors(value) for name, value in inputs.items()}
+    return inputs if isinstance(inputs, tf.RaggedTensor) else tf.convert_to_tensor(inputs)
 
 
 def center_view(images: tf.Tensor, image_size: int, sizes=None, crop: float | None = None) -> tf.Tensor:

@@ -71,7 +71,7 @@ class Policy:
 
     @property
     def blur_radius(self) -> int:
-        """Taps on each side of the blur kernel's centre. Those beyond four standard deviations, 2e-5 in sum, are left out."""
+        """Taps on each side of the blur kernel's centre, up to four standard deviations (2e-5 lie beyond in sum)."""
         length = int(self.size * self.blur_kernel)
         return min(length // 2, int(4 * self.blur_sigma[1] + 0.5)) if self.blur else 0
 

@@ -16,6 +16,7 @@ def make_view(
     policy: Policy,
     images: tf.Tensor,
     sizes: tf.Tensor,
+    draw: dict[str, tf.Tensor],
     key: draws.Key,
     exact: bool = False,
     banded: bool = False,
@@ -27,7 +28,8 @@ def make_view(
         policy: what the view is, with its size settled.
         images: [B, H, W, C], values from 0 to the `FULL_SCALE` of their dtype.
         sizes: float32 [B, 2], true height and width of each image.
-        key: what the draws depend on.
+        draw: what is drawn for each image, see `draws.image_draws`.
+        key: what the draws for channels and pixels depend on.
         exact: colour operations one by one, see `exact_color`, not composed.
         banded: the form of the resampling matrices, see `resample`.
         extents: float32 [B, 2], height and width in pixels of the part of the canvas that holds the image; None: all.
@@ -35,7 +37,6 @@ def make_view(
     Returns:
         float32 [B, s, s, C] in [0, 1].
     """
-    draw = draws.image_draws(key)
     rgb = images.shape[3] == 3
     colored = bool(policy.jitter or policy.grayscale)
     vertical, horizontal = _matrices(policy, images, sizes, draw, banded, extents)
@@ -109,9 +110,7 @@ def _pointwise(policy, rgb) -> list[Callable]:
     if policy.sobel:
         operations.append(lambda view, draw, _: study_ops.sobel(view, draw, policy.sobel))
     if policy.noise:
-        operations.append(
-            lambda view, draw, key: study_ops.noise(view, draw, policy.noise, policy.noise_sigma, key)
-        )
+        operations.append(lambda view, draw, key: study_ops.noise(view, draw, policy.noise, policy.noise_sigma, key))
     if policy.cutout:
         operations.append(lambda view, draw, _: study_ops.cutout(view, draw, policy.cutout, policy.cutout_side))
     return operations

@@ -35,7 +35,7 @@ KERNELS = {"bilinear": (triangle, 1), "bicubic": (cubic, 2)}  # name -> kernel, 
 class Matrix(NamedTuple):
     """One matrix per image: rows in n blocks of b, each of which sees k columns.
 
-    weights: float32 [B, n, b, k]. first: int32 [B, n], the window's first column; None: one block that sees all columns.
+    weights: float32 [B, n, b, k]. first: int32 [B, n], the windows' first columns; None: one block that sees them all.
     """
 
     weights: tf.Tensor

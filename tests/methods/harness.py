@@ -35,12 +35,14 @@ def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
     n = steps * BATCH
     coarse = rng.uniform(0, 255, (n, 4, 4, 3))
     images = np.asarray(tf.image.resize(coarse, [SIZE, SIZE], "bicubic")).clip(0, 255).astype(np.uint8)
-    data = tf.data.Dataset.from_tensor_slices({
-        "image": images,
-        "size": np.full((n, 2), SIZE, np.float32),
-        "index": np.arange(n, dtype=np.int64) % FACTS["num_examples"],
-        "label": (np.arange(n) % CLASSES).astype(np.int32),
-    })
+    data = tf.data.Dataset.from_tensor_slices(
+        {
+            "image": images,
+            "size": np.full((n, 2), SIZE, np.float32),
+            "index": np.arange(n, dtype=np.int64) % FACTS["num_examples"],
+            "label": (np.arange(n) % CLASSES).astype(np.int32),
+        }
+    )
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return data.batch(BATCH, drop_remainder=True).with_options(options)

@@ -32,8 +32,8 @@ def test_the_predictors_rate_stays_while_the_rest_decays():
 def test_without_stop_gradient_the_projections_collapse():
     spread = {}
     for stop in (True, False):
-        method = harness.make("simsiam", projection_dim=64, predictor_dim=16, stop_gradient=stop)
-        for epoch in range(12):
+        method = harness.make("simsiam", learning_rate=1.0, projection_dim=64, predictor_dim=16, stop_gradient=stop)
+        for epoch in range(20):
             logs = harness.train(method, harness.batches(20, seed=epoch))
         spread[stop] = logs["z_std"] / even_z_std(64)
-    assert spread[True] > 0.5 and spread[False] < 0.2
+    assert spread[True] > 0.5 and spread[False] < 0.25

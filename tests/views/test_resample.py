@@ -122,7 +122,9 @@ def test_pixels_beyond_the_extent_are_never_seen():
     box = (3.0, 3.0, 25.0, 25.0)
     padded = np.pad(image[:25, :25], [[0, 15], [0, 15], [0, 0]], constant_values=np.float32(7))
     np.testing.assert_allclose(
-        resized(padded, box, 16, "bicubic", extent=column(25.0)), resized(image[:25, :25], box, 16, "bicubic"), atol=1e-5
+        resized(padded, box, 16, "bicubic", extent=column(25.0)),
+        resized(image[:25, :25], box, 16, "bicubic"),
+        atol=1e-5,
     )
 
 
