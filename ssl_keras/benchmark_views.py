@@ -7,6 +7,7 @@ The yardsticks are the same recipe from stock keras-cv layers in `tf.data`, and 
 import itertools
 import time
 from dataclasses import asdict
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -80,36 +81,37 @@ def table(rows: list[dict]) -> str:
 
 
 def _timed(contestants, rounds, seconds):
-    """Lets the contestants take turns; each is a function of a number of batches.
-
-    It returns how many views it made, and how many seconds of processors other processes spent on them.
-    """
+    """Lets the contestants take turns; each is a function of a number of batches that returns a `_Turn`."""
     batches = {}
-    for name, make in contestants.items():
-        make(1)  # traces, compiles, fills caches
-        start = time.perf_counter()
-        make(1)
-        batches[name] = max(1, round(seconds / (time.perf_counter() - start)))
+    for name, take_turn in contestants.items():
+        take_turn(1)  # traces, compiles, fills caches
+        batches[name] = max(4, round(4 * seconds / take_turn(4).seconds))
     turns = {name: [] for name in contestants}
     for _ in range(rounds):
-        for name, make in contestants.items():
-            make(0)  # lets what works ahead get under way
-            start, own_cpu = time.perf_counter(), time.process_time()
-            views, workers_cpu = make(batches[name])
-            cpu = time.process_time() - own_cpu + workers_cpu
-            turns[name].append((views / (time.perf_counter() - start), views / cpu))
+        for name, take_turn in contestants.items():
+            turns[name].append(take_turn(batches[name]))
     result = {}
-    for name, turn in turns.items():
-        rates, per_cpu = zip(*turn)
+    for name, taken in turns.items():
+        rates = [turn.views / turn.seconds for turn in taken]
         result[name] = {"median": float(np.median(rates)), "low": min(rates), "high": max(rates)}
-        result[name]["per_cpu_second"] = float(np.median(per_cpu))
-    for what, k in (("ratios", 0), ("cpu_ratios", 1)):
-        result[what] = {
-            name: float(np.median([ours[k] / theirs[k] for ours, theirs in zip(turns["ours"], turn)]))
-            for name, turn in turns.items()
-            if name != "ours"
-        }
+        result[name]["per_cpu_second"] = float(np.median([turn.views / turn.cpu_seconds for turn in taken]))
+    yardsticks = [name for name in contestants if name != "ours"]
+    for what, field in (("ratios", "seconds"), ("cpu_ratios", "cpu_seconds")):
+        cost = {name: np.array([getattr(turn, field) / turn.views for turn in taken]) for name, taken in turns.items()}
+        result[what] = {name: float(np.median(cost[name] / cost["ours"])) for name in yardsticks}
     return result
+
+
+class _Turn(NamedTuple):
+    views: int
+    seconds: float
+    cpu_seconds: float
+
+
+def _watched(make, cpu_elsewhere=lambda: 0.0):
+    start, cpu = time.perf_counter(), time.process_time()
+    views = make()
+    return _Turn(views, time.perf_counter() - start, time.process_time() - cpu + cpu_elsewhere())
 
 
 def _ours(recipe, images):
@@ -122,28 +124,28 @@ def _ours(recipe, images):
         for _ in range(batches):
             views = step(images, tf.constant(next(steps), tf.int64))
             views[-1][-1, -1, -1].numpy()  # waits for them
-        return batches * len(recipe) * len(images), 0.0
+        return batches * len(recipe) * len(images)
 
-    return make
+    return lambda batches: _watched(lambda: make(batches))
 
 
 def _pillow(recipe, workers, images):
     recipe = [asdict(policy) for policy in recipe]
-    return lambda batches: workers.make(recipe, batches * images)
+    return lambda batches: _watched(lambda: workers.make(recipe, batches * images), lambda: workers.cpu_seconds)
 
 
 def _keras_cv(recipe, images):
     pipelines = [_stock_layers(policy) for policy in recipe]
     dataset = tf.data.Dataset.from_tensors(images).repeat()
     dataset = dataset.map(lambda x: [pipeline(tf.cast(x, tf.float32)) for pipeline in pipelines], num_parallel_calls=2)
-    iterator = iter(dataset)
 
-    def make(batches):
-        if batches == 0:  # two batches were made ahead in the turns of the others: they do not count
-            next(iterator), next(iterator)
-        return sum(len(view) for _ in range(batches) for view in next(iterator)), 0.0
+    def take_turn(batches):
+        # Its start is not counted; it ends with the turn, so that nothing is made in the turns of the others.
+        iterator = iter(dataset.take(batches + 2))
+        next(iterator), next(iterator)
+        return _watched(lambda: sum(len(view) for views in iterator for view in views))
 
-    return make
+    return take_turn
 
 
 def _stock_layers(policy):
@@ -170,7 +172,8 @@ def _stock_layers(policy):
     if policy.grayscale:
         stages.append(layers.RandomApply(layers.Grayscale(output_channels=3), rate=policy.grayscale))
     if policy.blur:
-        blur = layers.RandomGaussianBlur(kernel_size=2 * policy.blur_radius + 1, factor=policy.blur_sigma)
+        length = int(policy.size * policy.blur_kernel) // 2 * 2 + 1
+        blur = layers.RandomGaussianBlur(kernel_size=length, factor=policy.blur_sigma)
         stages.append(layers.RandomApply(blur, rate=policy.blur))
     if policy.solarize:
         solarize = layers.Solarization(value_range=(0, 255), threshold_factor=(128, 128))

@@ -93,6 +93,7 @@ class PillowWorkers:
     def __init__(self, canvases: np.ndarray, largest_view: int, workers: int = 2):
         context = multiprocessing.get_context("spawn")
         self._pipes, self._processes = [], []
+        self.cpu_seconds = 0.0
         for k in range(workers):
             ours, theirs = context.Pipe()
             batch = context.RawArray("f", BATCH * 3 * largest_view**2)
@@ -103,17 +104,17 @@ class PillowWorkers:
         for pipe in self._pipes:
             pipe.recv()  # ready
 
-    def make(self, policies: list[dict], images: int) -> tuple[int, float]:
-        """Makes a view per policy of each of `images` images, shared among the workers.
+    def make(self, policies: list[dict], images: int) -> int:
+        """Makes a view per policy of each of `images` images, shared among the workers; returns how many views.
 
-        Returns:
-            How many views, and the workers' processor time in seconds.
+        `cpu_seconds` is then the processor time that the workers spent on them.
         """
         share = -(-images // len(self._pipes))
         for pipe in self._pipes:
             pipe.send((policies, share))
         views, seconds = zip(*(pipe.recv() for pipe in self._pipes))
-        return sum(views), sum(seconds)
+        self.cpu_seconds = sum(seconds)
+        return sum(views)
 
     def close(self):
         """Ends the workers."""

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ssl_keras.views import boxes, channels, color, draws, exact_color, exemplar_ops, study_ops
 from ssl_keras.views.policies import Policy
-from ssl_keras.views.resample import Matrix, gaussian_kernel, resample, resample_mixed, resampling_matrix
+from ssl_keras.views.resample import Matrix, gaussian_kernel, resample, resampling_matrix
 
 # The value that stands for 1 in each dtype of image.
 FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0, "float64": 1.0, "float16": 1.0, "bfloat16": 1.0}
@@ -45,12 +45,9 @@ def make_view(
     if rgb and colored and not exact:
         # Where the colours are mixed only decides on the speed: before dense products, after banded ones.
         mixing, factor = color.mixing_matrix(draw, policy), color.jitter_factors(draw, policy)["contrast"]
-        if horizontal.first is None:
-            view = resample_mixed(images, vertical, horizontal, full_scale, mixing)
-            view = color.contrast(view, factor, color.LUMA)
-        else:
-            view = resample(images, vertical, horizontal, full_scale)
-            view = color.contrast(view, factor, color.LUMA, mixing)
+        dense = horizontal.first is None
+        view = resample(images, vertical, horizontal, full_scale, mixing if dense else None)
+        view = color.contrast(view, factor, color.LUMA, None if dense else mixing)
     else:
         view = resample(images, vertical, horizontal, full_scale, clip=policy.interpolation == "bicubic")
     view = tf.clip_by_value(view, 0.0, 1.0)

@@ -46,10 +46,6 @@ class Matrix(NamedTuple):
         """How many rows the matrix has."""
         return self.weights.shape[1] * self.weights.shape[2]
 
-    def over(self, divisor: float) -> "Matrix":
-        """The matrices divided by a number."""
-        return self._replace(weights=self.weights / divisor)
-
     def __matmul__(self, rows: tf.Tensor) -> tf.Tensor:
         """Multiplies [B, I, N], any real dtype, by the matrices: float32 [B, n b, N]."""
         if self.first is None:
@@ -139,7 +135,14 @@ def gaussian_kernel(sigma: tf.Tensor, radius: int) -> tf.Tensor:
     return weights / tf.reduce_sum(weights, axis=1, keepdims=True)
 
 
-def resample(images: tf.Tensor, vertical: Matrix, horizontal: Matrix, full_scale: float = 1.0, clip: bool = False):
+def resample(
+    images: tf.Tensor,
+    vertical: Matrix,
+    horizontal: Matrix,
+    full_scale: float = 1.0,
+    mixing: tf.Tensor | None = None,
+    clip: bool = False,
+) -> tf.Tensor:
     """Computes `A_v X A_h^T / full_scale` for each image and channel.
 
     Args:
@@ -147,44 +150,36 @@ def resample(images: tf.Tensor, vertical: Matrix, horizontal: Matrix, full_scale
         vertical: h x H.
         horizontal: w x W.
         full_scale: the value that becomes 1.
+        mixing: float32 [B, C, C] that maps the channels of every pixel first; None: the identity. For dense matrices
+            only, where it costs next to nothing.
         clip: whether to clip to [0, 1] between the products, of which the horizontal one comes first: Pillow does, and
             it matters where the kernel has negative lobes.
 
     Returns:
         float32 [B, h, w, C].
     """
-    batch, height, width, channels = _shape(images)
-    columns = tf.reshape(tf.transpose(images, [0, 2, 1, 3]), [batch, width, height * channels])
-    pixels = horizontal.over(full_scale) @ columns  # [B, w, H C]
+    batch, height, width, channels = [
+        known or dynamic for known, dynamic in zip(images.shape, tf.unstack(tf.shape(images), 4))
+    ]
+    horizontal = horizontal._replace(weights=horizontal.weights / full_scale)  # the smallest array to scale
+    if horizontal.first is None:
+        # The matrix stands on the right, so rows stay where they are and only channels change places.
+        planes = tf.cast(tf.transpose(images, [0, 1, 3, 2]), tf.float32)  # [B, H, C, W]
+        if mixing is not None:
+            planes = tf.reduce_sum(mixing[:, None, :, :, None] * planes[:, :, None], axis=3)
+        planes = tf.reshape(planes, [batch, height * channels, width])
+        pixels = tf.matmul(planes, horizontal.weights[:, 0], transpose_b=True)  # [B, H C, w]
+        order = (height, channels, horizontal.rows), (0, 1, 3, 2)
+    else:
+        columns = tf.reshape(tf.transpose(images, [0, 2, 1, 3]), [batch, width, height * channels])
+        pixels = horizontal @ columns  # [B, w, H C]
+        order = (horizontal.rows, height, channels), (0, 2, 1, 3)
     if clip:
         pixels = tf.clip_by_value(pixels, 0.0, 1.0)
-    pixels = tf.transpose(tf.reshape(pixels, [batch, -1, height, channels]), [0, 2, 1, 3])
-    view = vertical @ tf.reshape(pixels, [batch, height, -1])  # [B, h, w C]
+    shape, axes = order
+    rows = tf.transpose(tf.reshape(pixels, [batch, *shape]), axes)  # [B, H, w, C]
+    view = vertical @ tf.reshape(rows, [batch, height, horizontal.rows * channels])
     return tf.reshape(view, [batch, vertical.rows, horizontal.rows, channels])
-
-
-def resample_mixed(images: tf.Tensor, vertical: Matrix, horizontal: Matrix, full_scale: float, mixing: tf.Tensor):
-    """Computes what `resample` does, of images whose channels are mixed first, for dense matrices.
-
-    Mixing costs next to nothing here, in the loop that also converts the canvas and brings its rows into the order that
-    the first product wants.
-
-    Args:
-        mixing: float32 [B, C, C] that maps the channels of every pixel.
-    """
-    batch, height, width, channels = _shape(images)
-    planes = tf.cast(tf.transpose(images, [0, 1, 3, 2]), tf.float32)  # [B, H, C, W]
-    planes = tf.reduce_sum(mixing[:, None, :, :, None] * planes[:, :, None], axis=3)
-    planes = tf.reshape(planes, [batch, height * channels, width])
-    pixels = tf.matmul(planes, horizontal.over(full_scale).weights[:, 0], transpose_b=True)  # [B, H C, w]
-    pixels = tf.transpose(tf.reshape(pixels, [batch, height, channels, -1]), [0, 1, 3, 2])
-    view = vertical @ tf.reshape(pixels, [batch, height, -1])
-    return tf.reshape(view, [batch, vertical.rows, horizontal.rows, channels])
-
-
-def _shape(images):
-    """The shape with its known parts as integers."""
-    return [known or dynamic for known, dynamic in zip(images.shape, tf.unstack(tf.shape(images), 4))]
 
 
 def _block_length(size_out: int) -> int:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssl_keras.views.resample import gaussian_kernel, resample, resample_mixed, resampling_matrix
+from ssl_keras.views.resample import gaussian_kernel, resample, resampling_matrix
 from tests.views.inputs import photographs
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -98,7 +98,7 @@ def test_mixing_channels_commutes_with_resampling():
     mixing = np.random.default_rng(1).normal(size=(2, 3, 3)).astype(np.float32)
     vertical = resampling_matrix(tf.constant([2.0, 0.0]), tf.constant([9.0, 20.0]), 20, 8)
     horizontal = resampling_matrix(tf.constant([2.0, 0.0]), tf.constant([9.0, 24.0]), 24, 8)
-    mixed = resample_mixed(image, vertical, horizontal, 255.0, tf.constant(mixing))
+    mixed = resample(image, vertical, horizontal, 255.0, tf.constant(mixing))
     plain = resample(image, vertical, horizontal, 255.0)
     np.testing.assert_allclose(mixed, np.einsum("bkc,bhwc->bhwk", mixing, plain), atol=1e-5)
 
