@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 
+# Byte code is written at the first import (pip's own compilation takes longer than that), so it must be allowed.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test test-all lint clean
 
 help:
@@ -21,6 +24,7 @@ $(READY): requirements.txt
 	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
+	@$(BIN)/python -c 'import ssl_keras, keras_cv, tensorflow_datasets, sklearn.linear_model, tensorboard' 2>/dev/null
 	@touch $@
 
 $(READY_DEV): $(READY) tests/requirements.txt
