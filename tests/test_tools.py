@@ -37,7 +37,7 @@ def test_an_encoder_file_scores_as_its_run(finished):
         request = evaluation.request_from(given, encoder, "knn", 20, k=20, temperature=0.1, center=False)
         return evaluation.evaluate(request)[0]["top1"]
 
-    alone = score(str(finished / "encoder.keras"), data="builtin:scenes:96")
+    alone = score(str(finished / "encoder.keras"), data="builtin:scenes:96", image_size=16)
     assert alone == score("run", workdir=str(finished))
 
 
