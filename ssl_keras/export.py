@@ -70,31 +70,29 @@ def save_saved_model(encoder: keras.Model, canvas_size: int, path: str) -> None:
     dtype, (_, size, _, channels) = input_dtype(encoder), encoder.input_shape
     maximum = decode.MAXIMUM[dtype]
 
-    def encode(canvases):  # [B, S, S, C] of dtype
-        return {"features": encoder(center_view(canvases, size) * maximum, training=False)}
+    canvas = tf.TensorSpec([canvas_size, canvas_size, channels], dtype)
 
-    def from_bytes(image_bytes):
-        return encode(
-            tf.map_fn(
-                lambda encoded: decode.to_canvas(decode.decode(encoded, channels, dtype), canvas_size),
-                image_bytes,
-                fn_output_signature=tf.TensorSpec([canvas_size, canvas_size, channels], dtype),
-            )
-        )
+    def features_by(to_image):
+        """A function of a batch of files or of decoded images."""
 
-    def from_images(images):
-        return encode(
-            tf.map_fn(
-                lambda image: decode.to_canvas(decode.convert(image, channels, dtype), canvas_size),
-                images,
-                fn_output_signature=tf.TensorSpec([canvas_size, canvas_size, channels], dtype),
+        def serve(items):
+            canvases = tf.map_fn(
+                lambda item: decode.to_canvas(to_image(item, channels, dtype), canvas_size),
+                items,
+                fn_output_signature=canvas,
             )
-        )
+            return {"features": encoder(center_view(canvases, size) * maximum, training=False)}
+
+        return serve
 
     archive = keras.export.ExportArchive()
     archive.track(encoder)
-    archive.add_endpoint("serving_default", from_bytes, [tf.TensorSpec([None], tf.string, name="image_bytes")])
-    archive.add_endpoint("images", from_images, [tf.TensorSpec([None, None, None, channels], tf.uint8, name="images")])
+    archive.add_endpoint(
+        "serving_default", features_by(decode.decode), [tf.TensorSpec([None], tf.string, name="image_bytes")]
+    )
+    archive.add_endpoint(
+        "images", features_by(decode.convert), [tf.TensorSpec([None, None, None, channels], tf.uint8, name="images")]
+    )
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with files.replacing(path.rstrip("/")) as beside:
         archive.write_out(beside, verbose=False)
