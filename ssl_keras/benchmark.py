@@ -163,7 +163,6 @@ def _parts(config: Config, plain: bool) -> dict[str, object]:
     source = experiment.open_training_source(config, method_class)
     config, spec = experiment.resolve(config, source, method_class)
     canvases = load_canvases(source, spec, config.max_bad_fraction)
-    experiment.steps_per_epoch(canvases, config)
     method = experiment.compiled_method(
         config, method_class, experiment.method_arguments(config, method_class), canvases, source
     )

@@ -58,7 +58,7 @@ def pretrain(config: Config) -> dict:
     check_same_run(config)
     os.makedirs(config.workdir, exist_ok=True)
     canvases = load(source, spec, config)
-    steps = steps_per_epoch(canvases, config)
+    steps = batches.steps_per_epoch(canvases, config.batch_size)
 
     with strategy.scope():
         method = compiled_method(config, method_class, arguments, canvases, source)
@@ -168,16 +168,6 @@ def load(source: sources.Source, spec: CanvasSpec, config: Config):
     return canvases
 
 
-def steps_per_epoch(canvases, config: Config) -> int:
-    """Whole global batches in an epoch; ValueError where there is none."""
-    if config.batch_size > len(canvases):
-        raise ValueError(
-            f"--batch_size={config.batch_size} is larger than the data ({len(canvases)} images): "
-            f"use --batch_size={1 << (len(canvases).bit_length() - 1)} or more images"
-        )
-    return batches.steps_per_epoch(canvases, config.batch_size)
-
-
 def compiled_method(config: Config, method_class: type, arguments: dict, canvases, source) -> keras.Model:
     """The method with its backbone, views and optimizer, ready to fit; call it in the strategy's scope."""
     keras.utils.set_random_seed(config.seed)
@@ -187,7 +177,7 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     backbone = untrained_backbone(config, mean, std)
     views = random_views(config)
     facts = {
-        "num_classes": len(source.class_names or ()),
+        "num_classes": class_count(source),
         "num_examples": len(canvases),
         "batch_size": config.batch_size,
         "total_steps": config.epochs * steps,
@@ -211,6 +201,13 @@ def random_views(config: Config) -> RandomViews:
         changes[name] = _literal(text, object, f"--view_arg={item}")
     recipe = policies.get(config.views, config.image_size, without=without, **changes)
     return RandomViews(recipe, config.image_size, seed=config.seed, color=config.color)
+
+
+def class_count(source: sources.Source) -> int:
+    """How many classes the labels tell apart; 0 without labels. Arrays and records have numbers but no names."""
+    if source.class_names:
+        return len(source.class_names)
+    return 0 if source.labels is None else int(source.labels.max()) + 1
 
 
 def untrained_backbone(config: Config, mean, std) -> keras.Model:
@@ -285,7 +282,7 @@ def online_knn(config: Config, method, canvases, source):
     embed = features.embedder(lambda x: method.backbone(x, training=False), config.image_size)
 
     def measure() -> float:
-        classes = len(source.class_names)
+        classes = class_count(source)
         return knn.evaluate(features.extract(embed, bank, classes), features.extract(embed, queries, classes))["top1"]
 
     return measure

@@ -14,6 +14,7 @@ import pytest
 
 from ssl_keras import experiment
 from ssl_keras.config import Config
+from ssl_keras.data import sources
 from tests.runs import TINY, losses, metrics, run_tool
 
 
@@ -158,3 +159,10 @@ def test_a_folder_of_mostly_bad_files_stops_at_once(tmp_path, real_data):
     )
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert "3 of 8" in done.stderr
+
+
+def test_labels_without_names_are_counted(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 255, (30, 16, 16, 3)).astype(np.uint8))
+    np.save(tmp_path / "x.labels.npy", np.arange(30) % 3)
+    source = sources.open_source(f"npy:{tmp_path}/x.npy")
+    assert source.class_names is None and experiment.class_count(source) == 3

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from ssl_keras.data.decode import MAXIMUM
 from ssl_keras.views import boxes, channels, color, draws, exact_color, exemplar_ops, study_ops
 from ssl_keras.views.policies import Policy
 from ssl_keras.views.resample import Matrix, gaussian_kernel, resample, resampling_matrix
 
 # The value that stands for 1 in each dtype of image.
-FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0, "float64": 1.0, "float16": 1.0, "bfloat16": 1.0}
+FULL_SCALE = {**MAXIMUM, "float64": 1.0, "float16": 1.0, "bfloat16": 1.0}
 
 
 def make_view(
