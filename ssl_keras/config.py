@@ -40,6 +40,8 @@ class Config:
     width: float = 1.0
     stem: str | None = None
     zero_init_last: bool = False
+    patch: int | None = None
+    pool: str | None = None
     views: str | None = None
     views_without: str = ""
     view_arg: tuple[str, ...] = ()
@@ -54,10 +56,19 @@ class Config:
     optimizer: str = "sgd"
     learning_rate: float = 0.03
     lr_scaling: str = "linear"
+    lr_multiplier: tuple[str, ...] = ()
     schedule: str = "cosine"
     warmup_epochs: float = 0.0
+    final_lr: float = 0.0
+    milestones: str = "0.6,0.8"
+    lr_drop: float = 0.1
     momentum: float = 0.9
+    nesterov: bool = False
+    beta_2: float = 0.999
     weight_decay: float = 1e-4
+    final_weight_decay: float | None = None
+    exclude_1d: bool | None = None
+    clipnorm: float | None = None
     precision: str = "float32"
     strategy: str = "default"
     num_devices: int | None = None
@@ -117,6 +128,8 @@ HELP = {
     "width": "multiplies the backbone's widths",
     "stem": "imagenet (7x7 stride 2, max-pool) or cifar (3x3 stride 1); unset: cifar up to 64 px",
     "zero_init_last": "start each residual block as the identity: its last normalisation's scale is 0",
+    "patch": "side of a ViT's patch in pixels; unset: 4 up to 32 px, 8 up to 96, 16 above",
+    "pool": "a ViT's representation: class (token) or mean (of the patches); unset: class",
     "views": "the views' recipe; unset: the method's own",
     "views_without": "operations to take away from every view: crop, flip, color, jitter, grayscale, blur, solarize",
     "view_arg": "NAME=VALUE, a field of the recipe's policies, such as crop_area=(0.2,1.0); may be repeated",
@@ -131,10 +144,21 @@ HELP = {
     "optimizer": "sgd | lars | lars_simclr | lars_clipped | larc | adamw",
     "learning_rate": "per 256 images (lr_scaling=linear); scaled once by the batch size",
     "lr_scaling": "linear: x batch/256 | sqrt: x sqrt(batch) | none",
+    "lr_multiplier": "PATTERN=FACTOR on the learning rate of the parameters in whose path the regular expression "
+    "is found; may be repeated, the first found counts",
     "schedule": "cosine | step | constant",
     "warmup_epochs": "linear warm-up",
-    "momentum": "of the optimizer",
-    "weight_decay": "coupled for sgd and lars, as in the papers",
+    "final_lr": "where the cosine ends, as a fraction of the peak",
+    "milestones": "where schedule=step lowers the rate, as fractions of the run",
+    "lr_drop": "factor on the rate at each milestone",
+    "momentum": "of the optimizer; beta_1 of adamw",
+    "nesterov": "Nesterov momentum (sgd)",
+    "beta_2": "of adamw",
+    "weight_decay": "coupled for sgd and lars, as in the papers; decoupled for adamw",
+    "final_weight_decay": "where the weight decay ends, going there along a cosine; unset: it stays",
+    "exclude_1d": "biases and normalisation's scales go without weight decay (and trust ratio); unset: the "
+    "optimizer's habit, false for sgd and larc, else true",
+    "clipnorm": "largest norm of each parameter's gradient; unset: none",
     "precision": " | ".join(PRECISIONS),
     "strategy": " | ".join(STRATEGIES),
     "num_devices": "devices (mirrored); unset: all",
@@ -151,9 +175,10 @@ _CHOICES = {
     "lr_scaling": ("linear", "sqrt", "none"),
     "schedule": ("cosine", "step", "constant"),
     "stem": ("imagenet", "cifar"),
+    "pool": ("class", "mean"),
     "dtype": ("uint8", "uint16", "float32"),
 }
-_REPEATED = ("method_arg", "view_arg")
+_REPEATED = ("method_arg", "view_arg", "lr_multiplier")
 _POSITIVE = (
     "width",
     "epochs",
@@ -163,8 +188,20 @@ _POSITIVE = (
     "train_examples",
     "channels",
     "num_devices",
+    "patch",
+    "clipnorm",
 )
-_NOT_NEGATIVE = ("warmup_epochs", "weight_decay", "momentum", "knn_every", "max_bad_fraction", "seed")
+_NOT_NEGATIVE = (
+    "warmup_epochs",
+    "final_lr",
+    "lr_drop",
+    "weight_decay",
+    "momentum",
+    "beta_2",
+    "knn_every",
+    "max_bad_fraction",
+    "seed",
+)
 _MINIMUM_SIDE = 8
 
 

@@ -77,7 +77,7 @@ def pretrain(config: Config) -> dict:
         callbacks=callbacks(config, method, canvases, source, checkpoints, history, steps),
     )
     write_bad_files(config, canvases.bad)
-    export.save_keras(export.build_encoder(method.backbone, config.dtype), _path(config, "encoder.keras"))
+    export.save_keras(export.build_encoder(method.encoder, config.dtype), _path(config, "encoder.keras"))
     return write_summary(config, method, history, len(canvases))
 
 
@@ -212,9 +212,6 @@ def class_count(source: sources.Source) -> int:
 
 def untrained_backbone(config: Config, mean, std) -> keras.Model:
     """The run's backbone with the weights that its seed gives."""
-    options = (
-        {} if config.backbone.startswith("vit") else {"stem": config.stem, "zero_init_last": config.zero_init_last}
-    )
     return build_backbone(
         config.backbone,
         config.image_size,
@@ -223,7 +220,10 @@ def untrained_backbone(config: Config, mean, std) -> keras.Model:
         seed=config.seed,
         mean=mean,
         std=std,
-        **options,
+        stem=config.stem,
+        zero_init_last=config.zero_init_last,
+        patch=config.patch,
+        pool=config.pool,
     )
 
 
@@ -245,10 +245,41 @@ def build_optimizer(config: Config, method: keras.Model, steps: int) -> keras.op
         config.epochs * steps,
         round(config.warmup_epochs * steps),
         config.lr_scaling,
+        config.final_lr,
+        _numbers(config.milestones, "--milestones"),
+        config.lr_drop,
     )
     return optim.build_optimizer(
-        config.optimizer, rate, config.weight_decay, config.momentum, constant_lr_paths=method.constant_lr
+        config.optimizer,
+        rate,
+        config.weight_decay,
+        config.momentum,
+        nesterov=config.nesterov,
+        exclude_1d=config.exclude_1d,
+        lr_multipliers=_multipliers(config.lr_multiplier),
+        constant_lr_paths=method.constant_lr,
+        beta_2=config.beta_2,
+        clipnorm=config.clipnorm,
+        final_weight_decay=config.final_weight_decay,
     )
+
+
+def _numbers(text: str, where: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"{where}={text} must be numbers, separated by commas") from error
+
+
+def _multipliers(items: tuple[str, ...]) -> dict[str, float]:
+    """`--lr_multiplier=PATTERN=FACTOR` as {pattern: factor}."""
+    multipliers = {}
+    for item in items:
+        pattern, equals, factor = item.rpartition("=")
+        if not (equals and pattern):
+            raise ValueError(f"--lr_multiplier={item} must have the form PATTERN=FACTOR")
+        (multipliers[pattern],) = _numbers(factor, f"--lr_multiplier={pattern}")
+    return multipliers
 
 
 def callbacks(config: Config, method, canvases, source, checkpoints, history: list[dict], steps: int) -> list:
@@ -279,7 +310,7 @@ def online_knn(config: Config, method, canvases, source):
     bank = order[len(queries) :][:KNN_BANK]
 
     bank, queries = canvases.subset(bank), canvases.subset(queries)
-    embed = features.embedder(lambda x: method.backbone(x, training=False), config.image_size)
+    embed = features.embedder(lambda x: method.encoder(x, training=False), config.image_size)
 
     def measure() -> float:
         classes = class_count(source)
@@ -314,7 +345,7 @@ def write_summary(config: Config, method, history: list[dict], examples: int) ->
         "data": config.data,
         "examples": examples,
         "backbone": config.backbone,
-        "parameters": method.backbone.count_params(),
+        "parameters": method.encoder.count_params(),
         "epochs": config.epochs,
         "steps": history[-1]["step"],
         "seed": config.seed,

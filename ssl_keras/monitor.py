@@ -119,7 +119,7 @@ class Collapse(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         h = np.concatenate(
             [
-                self.model.backbone(self.sample[i : i + 256], training=False).numpy()
+                self.model.encoder(self.sample[i : i + 256], training=False).numpy()
                 for i in range(0, len(self.sample), 256)
             ]
         )

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras.parameter_groups import ParameterGroups
-from ssl_keras.schedules import WarmupSchedule, schedule
+from ssl_keras.schedules import WarmupSchedule, half_cosine, schedule
 
 __all__ = ["LARS", "LARS_VARIANTS", "OPTIMIZERS", "SGD", "AdamW", "build_optimizer", "schedule"]
 
@@ -56,6 +56,7 @@ def build_optimizer(
     constant_lr_paths=(),
     beta_2=0.999,
     clipnorm=None,
+    final_weight_decay=None,
 ):
     """The optimizer called `name`.
 
@@ -74,6 +75,8 @@ def build_optimizer(
             (SimSiam's predictor: ("predictor",)).
         beta_2: AdamW only (MAE: 0.95).
         clipnorm: float, largest norm of each parameter's gradient (DINO: 3.0), or None.
+        final_weight_decay: float ≥ 0 that the weight decay reaches along a cosine at the end of the schedule's
+            `total_steps` (DINO: 0.4 from 0.04); None: it stays as it is.
 
     Raises:
         ValueError: unknown name, or options that the optimizer does not have; at build, a pattern that
@@ -88,21 +91,24 @@ def build_optimizer(
     groups = ParameterGroups(
         exclude_1d, tuple(exclude), tuple((lr_multipliers or {}).items()), tuple(constant_lr_paths)
     )
+    options = {"groups": groups, "clipnorm": clipnorm, "final_weight_decay": final_weight_decay}
     if name == "adamw":
-        return AdamW(learning_rate, weight_decay, momentum, beta_2, groups=groups, clipnorm=clipnorm)
+        return AdamW(learning_rate, weight_decay, momentum, beta_2, **options)
     if name == "sgd":
-        return SGD(learning_rate, weight_decay, momentum, nesterov, groups=groups, clipnorm=clipnorm)
-    return LARS(learning_rate, weight_decay, momentum, name, groups=groups, clipnorm=clipnorm)
+        return SGD(learning_rate, weight_decay, momentum, nesterov, **options)
+    return LARS(learning_rate, weight_decay, momentum, name, **options)
 
 
 class _Grouped:
     """The parts of an optimizer that follow `ParameterGroups`: mixed into the three below."""
 
-    def _set_groups(self, groups, weight_decay):
-        if weight_decay < 0:
-            raise ValueError(f"weight_decay must not be negative: {weight_decay}")
+    def _set_groups(self, groups, weight_decay, final_weight_decay):
+        if weight_decay < 0 or (final_weight_decay or 0) < 0:
+            raise ValueError(f"weight_decay must not be negative: {weight_decay}, at the end {final_weight_decay}")
+        if final_weight_decay is not None and not isinstance(self._learning_rate, WarmupSchedule):
+            raise ValueError("final_weight_decay needs a learning_rate made by `schedule`, whose total_steps it takes")
         # Keras's own attribute stays None: it would decay a second time.
-        self.decay = float(weight_decay)
+        self.decay, self.final_decay = float(weight_decay), final_weight_decay
         self.groups = groups if isinstance(groups, ParameterGroups) else ParameterGroups.from_config(groups)
         if self.groups.constant_lr_paths and not isinstance(self._learning_rate, WarmupSchedule):
             raise ValueError("constant_lr_paths needs a learning_rate made by `schedule`, whose peak is kept")
@@ -118,19 +124,30 @@ class _Grouped:
         if treatment.constant_lr:
             learning_rate = self._learning_rate.peak
         learning_rate = tf.cast(learning_rate, variable.dtype) * treatment.lr_multiplier
-        return learning_rate, 0.0 if treatment.excluded else self.decay, treatment.excluded
+        return learning_rate, 0.0 if treatment.excluded else self._current_decay(), treatment.excluded
+
+    def _current_decay(self):
+        if self.final_decay is None:
+            return self.decay
+        progress = tf.cast(self.iterations, tf.float32) / self._learning_rate.total_steps
+        return self.final_decay + (self.decay - self.final_decay) * half_cosine(progress)
 
     def get_config(self):
-        return {**super().get_config(), "weight_decay": self.decay, "groups": self.groups._asdict()}
+        return {
+            **super().get_config(),
+            "weight_decay": self.decay,
+            "final_weight_decay": self.final_decay,
+            "groups": self.groups._asdict(),
+        }
 
 
 @keras.saving.register_keras_serializable(package="ssl_keras")
 class SGD(_Grouped, keras.optimizers.Optimizer):
     """Momentum SGD as in PyTorch: g ← g + λw;  v ← μv + g;  w ← w − lr·v  (Nesterov: lr·(g + μv))."""
 
-    def __init__(self, learning_rate, weight_decay, momentum, nesterov, *, groups, **kwargs):
+    def __init__(self, learning_rate, weight_decay, momentum, nesterov, *, groups, final_weight_decay=None, **kwargs):
         super().__init__(learning_rate, **kwargs)
-        self._set_groups(groups, weight_decay)
+        self._set_groups(groups, weight_decay, final_weight_decay)
         self.momentum, self.nesterov = momentum, nesterov
 
     def build(self, variables):
@@ -159,11 +176,11 @@ class LARS(_Grouped, keras.optimizers.Optimizer):
     momentum step at the full learning rate.
     """
 
-    def __init__(self, learning_rate, weight_decay, momentum, variant, *, groups, **kwargs):
+    def __init__(self, learning_rate, weight_decay, momentum, variant, *, groups, final_weight_decay=None, **kwargs):
         if variant not in LARS_VARIANTS:
             raise ValueError(f"unknown LARS variant {variant!r}: use one of {', '.join(LARS_VARIANTS)}")
         super().__init__(learning_rate, **kwargs)
-        self._set_groups(groups, weight_decay)
+        self._set_groups(groups, weight_decay, final_weight_decay)
         self.momentum, self.variant = momentum, variant
 
     def build(self, variables):
@@ -208,9 +225,11 @@ class LARS(_Grouped, keras.optimizers.Optimizer):
 class AdamW(_Grouped, keras.optimizers.Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2019): w ← w − lr·λ·w, then Adam's step."""
 
-    def __init__(self, learning_rate, weight_decay, beta_1, beta_2, epsilon=1e-8, *, groups, **kwargs):
+    def __init__(
+        self, learning_rate, weight_decay, beta_1, beta_2, epsilon=1e-8, *, groups, final_weight_decay=None, **kwargs
+    ):
         super().__init__(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **kwargs)
-        self._set_groups(groups, weight_decay)
+        self._set_groups(groups, weight_decay, final_weight_decay)
 
     def update_step(self, gradient, variable, learning_rate):
         lr, decay, _ = self._treatment(variable, learning_rate)

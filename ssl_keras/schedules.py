@@ -1,5 +1,7 @@
 """Learning-rate schedules: scaled to the batch size once, and pure functions of the optimizer's step."""
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -43,6 +45,11 @@ def schedule(
     return WarmupSchedule(name, base_lr * factor, total_steps, warmup_steps, final_fraction, milestones, decay_factor)
 
 
+def half_cosine(progress):
+    """From 1 at progress 0 to 0 at progress 1 along half a cosine; float32 tensor, constant outside of [0, 1]."""
+    return (1.0 + tf.cos(math.pi * tf.clip_by_value(progress, 0.0, 1.0))) / 2.0
+
+
 @keras.saving.register_keras_serializable(package="ssl_keras")
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up to `peak`, then one of `SCHEDULES`: a pure function of the step. See `schedule`."""
@@ -77,8 +84,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
             passed = sum(tf.cast(step >= m * self.total_steps, tf.float32) for m in self.milestones)
             return self.decay_factor**passed
         progress = (step - self.warmup_steps) / max(self.total_steps - self.warmup_steps, 1)
-        cosine = (1.0 + tf.cos(3.141592653589793 * tf.clip_by_value(progress, 0.0, 1.0))) / 2.0
-        return self.final_fraction + (1.0 - self.final_fraction) * cosine
+        return self.final_fraction + (1.0 - self.final_fraction) * half_cosine(progress)
 
     def get_config(self):
         return {

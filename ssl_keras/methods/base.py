@@ -3,14 +3,20 @@
 A method is a subclass in a file of its own that writes out its `train_step`. Its constructor takes
 `(backbone, views, *, hyper-parameters)`; keywords named in `experiment.FACTS` are filled in from the data, the others
 are set by `--method_arg`.
+
+A step is: views; embeddings that need no gradient (`without_gradient`); embeddings and the loss on them (`descend`);
+changes of state, such as a queue's; `watch`. Embeddings and loss are told apart so that a step can go through a large
+batch in pieces, and so that the time of the passes can be measured by itself.
 """
 
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from ssl_keras import distribute
+from ssl_keras.views import draws
 
 
 class SSLModel(keras.Model):
@@ -25,6 +31,7 @@ class SSLModel(keras.Model):
     default_views = "simclr"  # name of the recipe in views.policies
     needs_labels = False
     constant_lr: tuple[str, ...] = ()  # parts of the model whose learning rate is not scheduled, by variable path
+    state: tuple[str, ...] = ()  # beginnings of the paths of variables that a step moves otherwise than by gradients
 
     def __init__(self, backbone: keras.Model, views: keras.layers.Layer, z_dim: int | None = None):
         super().__init__()
@@ -44,8 +51,43 @@ class SSLModel(keras.Model):
         """The step's views of a batch, a function of (seed, step): a resumed run draws what it would have drawn."""
         return self.views(batch["image"], batch["size"], step=self.optimizer.iterations)
 
-    def minimize(self, loss: tf.Tensor, tape: tf.GradientTape) -> None:
-        """One optimizer step on `loss`, the mean over this replica's rows.
+    @property
+    def encoder(self) -> keras.Model:
+        """What is evaluated, watched and shipped: images -> h."""
+        return self.backbone
+
+    def without_gradient(self, embed: Callable, *inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """`embed(*inputs)`, held still: targets, keys and teachers.
+
+        Args:
+            embed: as for `descend`.
+            inputs: tensors whose first dimension is this replica's part of the batch.
+        """
+        return tuple(tf.stop_gradient(x) for x in embed(*inputs))
+
+    def descend(
+        self, embed: Callable, loss_of: Callable, *inputs: tf.Tensor
+    ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
+        """One optimizer step on `loss_of(*embed(*inputs))`.
+
+        Args:
+            embed: (*inputs) -> tuple of tensors [b, ...], a row for each row of the inputs: the passes through the
+                networks, a function of each row apart from batch normalization's statistics.
+            loss_of: (*embeddings) -> float32 scalar, the mean over this replica's rows. What compares rows belongs
+                here.
+            inputs: tensors whose first dimension is this replica's part of the batch.
+
+        Returns:
+            The loss, and the embeddings.
+        """
+        with tf.GradientTape() as tape:
+            embeddings = embed(*inputs)
+            loss = loss_of(*embeddings)
+        self._apply(tape, loss)
+        return loss, embeddings
+
+    def _apply(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
+        """The optimizer's step.
 
         Optimizers sum the replicas' gradients, so each counts 1/replicas; that (and float16's loss scale) enters as the
         gradient of the loss, which leaves the reported loss untouched.
@@ -54,6 +96,15 @@ class SSLModel(keras.Model):
         weight = self.optimizer.scale_loss(tf.constant(1.0 / distribute.num_replicas(), loss.dtype))
         gradients = tape.gradient(loss, variables, output_gradients=weight)
         self.optimizer.apply(gradients, variables)
+
+    def places(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The places of this replica's images in the global batch: int32 [b]."""
+        b = tf.shape(batch["index"])[0]
+        return distribute.replica_id() * b + tf.range(b)
+
+    def draws(self, places: tf.Tensor, count: int) -> tf.Tensor:
+        """Draws U(0, 1) of this step, float32 [len(places), count] in [0, 1): functions of (seed, step, place)."""
+        return draws.place_draws(self.views.seed, self.optimizer.iterations, places, count)
 
     def watch(self, loss: tf.Tensor, z: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """Updates the running means of the loss and of `z_std`; returns the logs of the step."""

@@ -45,14 +45,17 @@ class SimCLR(SSLModel):
         self.temperature = temperature
 
     def train_step(self, batch):
-        views = tf.concat(self.make_views(batch), axis=0)  # [2B, S, S, C], one batch of statistics for both views
-        with tf.GradientTape() as tape:
-            h = self.backbone(views, training=True)
-            z = self.projector(h, training=True)
-            z1, z2 = tf.split(z, 2)
-            loss = losses.nt_xent(z1, z2, self.temperature)
-        self.minimize(loss, tape)
-        return self.watch(loss, z)
+        loss, (z1, _) = self.descend(self.project, self.contrast, *self.make_views(batch))
+        return self.watch(loss, z1)
+
+    def project(self, x1, x2):
+        """Two views [b, S, S, C] -> z1, z2 [b, d]; one batch of statistics for both views, as in the released code."""
+        z = self.projector(self.backbone(tf.concat([x1, x2], axis=0), training=True), training=True)
+        return tf.split(z, 2)
+
+    def contrast(self, z1, z2):
+        """NT-Xent, equation (1)."""
+        return losses.nt_xent(z1, z2, self.temperature)
 
 
 Method = SimCLR

@@ -49,16 +49,20 @@ class SimSiam(SSLModel):
 
     def train_step(self, batch):
         x1, x2 = self.make_views(batch)
-        with tf.GradientTape() as tape:
-            z1, p1 = self._project_and_predict(x1)
-            z2, p2 = self._project_and_predict(x2)
-            loss = self._distance(p1, z2) / 2 + self._distance(p2, z1) / 2
-        self.minimize(loss, tape)
+        loss, (z1, *_) = self.descend(self.project_and_predict, self.symmetric_loss, x1, x2)
         return self.watch(loss, z1)
+
+    def project_and_predict(self, x1, x2):
+        """Two views [b, S, S, C] -> z1, p1, z2, p2 [b, d]; each view with its own batch's statistics."""
+        return *self._project_and_predict(x1), *self._project_and_predict(x2)
 
     def _project_and_predict(self, x):
         z = self.projector(self.backbone(x, training=True), training=True)
         return z, self.predictor(z, training=True)
+
+    def symmetric_loss(self, z1, p1, z2, p2):
+        """Equation (2)."""
+        return self._distance(p1, z2) / 2 + self._distance(p2, z1) / 2
 
     def _distance(self, p, z):
         """Negative cosine similarity, D(p, stop_gradient(z)) of equation (2)."""

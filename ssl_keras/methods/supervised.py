@@ -33,12 +33,17 @@ class Supervised(SSLModel):
     def train_step(self, batch):
         (x,) = self.make_views(batch)
         labels = batch["label"]
-        with tf.GradientTape() as tape:
-            logits = self.classifier(self.backbone(x, training=True))  # [B, classes]
-            loss = tf.reduce_mean(self.cross_entropy(tf.one_hot(labels, self.num_classes), logits))
-        self.minimize(loss, tape)
+
+        def cross_entropy(logits):
+            return tf.reduce_mean(self.cross_entropy(tf.one_hot(labels, self.num_classes), logits))
+
+        loss, (logits,) = self.descend(self.classify, cross_entropy, x)
         self.accuracy.update_state(labels, logits)
         return self.watch(loss)
+
+    def classify(self, x):
+        """Views [b, S, S, C] -> (logits [b, classes],)."""
+        return (self.classifier(self.backbone(x, training=True)),)
 
 
 Method = Supervised

@@ -64,6 +64,18 @@ def pixel_normals(key: Key, shape: tuple) -> tf.Tensor:
     return tf.reshape(normals, [-1, *shape])
 
 
+def place_draws(seed: int, step: tf.Tensor, places: tf.Tensor, count: int) -> tf.Tensor:
+    """Draws U(0, 1) that belong to no view, for the methods: float32 [len(places), count] in [0, 1).
+
+    Args:
+        places: int32 [n], what each row belongs to, such as an image's place in the global batch.
+        count: draws of each row, at most 131,072.
+    """
+    key = Key(seed, step, tf.constant(-1), places)  # wraps to the last range of counters, which no view reaches
+    x, y = _bits(key, tf.range((count + 1) // 2)[None], places[:, None])
+    return uniform(tf.reshape(tf.stack([x, y], axis=-1), [-1, 2 * ((count + 1) // 2)])[:, :count])
+
+
 def between(u: tf.Tensor, low: float, high: float) -> tf.Tensor:
     """Maps U(0, 1) to U(low, high)."""
     return low + (high - low) * u

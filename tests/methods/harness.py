@@ -1,5 +1,10 @@
-"""A tiny instance of any method on a tiny batch, for the tests of all and of each."""
+"""A tiny instance of any method on a tiny batch, for the tests of all and of each.
 
+The test file of a method, `test_NAME.py`, may say how it is made small: `TINY`, a dict of constructor arguments, and
+`BACKBONE`, a dict of arguments of `build_backbone`.
+"""
+
+import importlib
 import inspect
 
 import keras
@@ -19,7 +24,11 @@ def make(name: str, learning_rate: float = 0.1, **arguments) -> keras.Model:
     """The method on a narrow ResNet-8 of 16 px, compiled with plain SGD; same weights each time."""
     keras.utils.set_random_seed(0)
     method_class = methods.load(name)
-    backbone = build_backbone("resnet8", SIZE, 3, width=0.25, seed=0)
+    own = importlib.import_module(f"tests.methods.test_{name}")
+    backbone = build_backbone(
+        **getattr(own, "BACKBONE", {"name": "resnet8", "width": 0.25}), image_size=SIZE, channels=3, seed=0
+    )
+    arguments = {**getattr(own, "TINY", {}), **arguments}
     views = RandomViews(policies.get(method_class.default_views, SIZE), SIZE, seed=0, jit_compile=False)
     wanted = inspect.signature(method_class.__init__).parameters
     facts = {key: value for key, value in FACTS.items() if key in wanted}
