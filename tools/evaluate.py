@@ -16,6 +16,8 @@ config.define(
         "backbone",
         "width",
         "stem",
+        "patch",
+        "pool",
         "image_size",
         "canvas_size",
         "channels",
