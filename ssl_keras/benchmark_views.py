@@ -18,7 +18,6 @@ from ssl_keras.views.layer import RandomViews
 
 CANVAS = {32: 32, 96: 112, 224: 256}  # side of the canvas for each side of the views
 BATCH = {32: 512, 96: 128, 224: 64}
-KERAS_CV_BATCH = {32: 64, 96: 32, 224: 16}  # its speed hardly depends on it; small, so that turns are short
 
 
 def run_views_suite(
@@ -54,7 +53,7 @@ def run_views_suite(
             recipe = policies.get(name, size)
             contestants = {"ours": _ours(recipe, images)}
             if "keras_cv" in yardsticks:
-                contestants["keras_cv"] = _keras_cv(recipe, images[: KERAS_CV_BATCH[size]])
+                contestants["keras_cv"] = _keras_cv(recipe, images)
             if workers:
                 contestants["pillow"] = _pillow(recipe, workers, len(images))
             row = {"policy": name, "size": size, "canvas": CANVAS[size], "batch": BATCH[size]}
@@ -85,7 +84,7 @@ def _timed(contestants, rounds, seconds):
     batches = {}
     for name, take_turn in contestants.items():
         take_turn(1)  # traces, compiles, fills caches
-        batches[name] = max(4, round(4 * seconds / take_turn(4).seconds))
+        batches[name] = max(2, round(2 * seconds / take_turn(2).seconds))
     turns = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, take_turn in contestants.items():

@@ -10,6 +10,7 @@ from ssl_keras.config import Config, read_run
 from ssl_keras.data import sources
 from ssl_keras.data.canvases import CanvasSpec, load_canvases
 from ssl_keras.evals import EVALUATIONS, features, knn, linear
+from ssl_keras.nn import stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Request:
         encoder files.
         evaluations: of `evals.EVALUATIONS`.
         config: the run's settings, or those of the command line where there is no run.
+        layers: where each encoder is cut: names of `nn.stages`, "representation" for its own output, or "all".
         test_examples: the first so many test images; None: all.
         knn: options of `knn.evaluate`.
     """
@@ -28,6 +30,7 @@ class Request:
     encoders: tuple[str, ...]
     evaluations: tuple[str, ...]
     config: Config
+    layers: tuple[str, ...]
     test_examples: int | None
     knn: dict
 
@@ -36,26 +39,43 @@ def evaluate(request: Request) -> list[dict]:
     """Runs each evaluation for each encoder; a run's results are also written to its `evals/NAME.json`.
 
     Returns:
-        A row for each pair: {"encoder", "eval", "top1", ... and all that the score was measured with}.
+        A row for each encoder, layer and evaluation: {"encoder", "layer", "eval", "top1", ... and all that the score
+        was measured with}.
     """
     check(request)
     data = LabelledData(request)
     rows = []
     for name in request.encoders:
-        train, test = data.features(name)
-        for evaluation in request.evaluations:
-            if evaluation == "knn":
-                score = knn.evaluate(train, test, **request.knn)
-            else:
-                score = linear.evaluate(train, test, seed=request.config.seed)
-            row = {"encoder": name, "eval": evaluation, **score, "data": request.config.data, "split": data.note}
-            if request.config.workdir:
-                prefix = {"run": ""}.get(name, f"{os.path.splitext(os.path.basename(name))[0]}_")
-                folder = os.path.join(request.config.workdir, "evals")
-                os.makedirs(folder, exist_ok=True)
-                files.write_json(os.path.join(folder, f"{prefix}{evaluation}.json"), row)
-            rows.append(row)
+        encoder = data.encoder(name)
+        for layer in layers_of(encoder, request.layers):
+            train, test = encoder.features(layer)
+            for evaluation in request.evaluations:
+                if evaluation == "knn":
+                    score = knn.evaluate(train, test, **request.knn)
+                else:
+                    score = linear.evaluate(train, test, seed=request.config.seed)
+                row = {"encoder": name, "layer": layer, "eval": evaluation, **score}
+                row |= {"data": request.config.data, "split": data.note}
+                if request.config.workdir:
+                    write(row, request.config.workdir)
+                rows.append(row)
     return rows
+
+
+def layers_of(encoder: "Encoder", wanted: tuple[str, ...]) -> list[str]:
+    """The layers to judge, "all" written out; pixels have none but themselves."""
+    if encoder.model is None:
+        return [stages.WHOLE]
+    return [*stages.names(encoder.model), stages.WHOLE] if "all" in wanted else list(wanted)
+
+
+def write(row: dict, workdir: str) -> None:
+    """`evals/NAME.json` of a run: NAME is the evaluation, after encoder and layer where those are not its own."""
+    encoder = "" if row["encoder"] == "run" else f"{os.path.splitext(os.path.basename(row['encoder']))[0]}_"
+    layer = "" if row["layer"] == stages.WHOLE else f"{row['layer']}_"
+    folder = os.path.join(workdir, "evals")
+    os.makedirs(folder, exist_ok=True)
+    files.write_json(os.path.join(folder, f"{encoder}{layer}{row['eval']}.json"), row)
 
 
 def check(request: Request) -> None:
@@ -86,23 +106,19 @@ class LabelledData:
         self.config, _ = experiment.resolve(config, self.train, methods.load(config.method))
         self.canvases: dict[CanvasSpec, tuple] = {}
 
-    def features(self, name: str) -> tuple[features.Features, features.Features]:
-        """Features of the train and the test images by the named encoder."""
+    def encoder(self, name: str) -> "Encoder":
+        """The named encoder, with the images in the form that it takes."""
         config = self.config
         size, channels, dtype = config.image_size, config.channels, config.dtype
+        model = None
         if name not in ("random", "pixels"):
-            encoder = export.load_encoder(os.path.join(config.workdir, "encoder.keras") if name == "run" else name)
-            size, channels, dtype = encoder.input_shape[1], encoder.input_shape[-1], features.input_dtype(encoder)
+            model = export.load_encoder(os.path.join(config.workdir, "encoder.keras") if name == "run" else name)
+            size, channels, dtype = model.input_shape[1], model.input_shape[-1], features.input_dtype(model)
         pair = self._load(CanvasSpec(config.canvas_size if size == config.image_size else size, channels, dtype))
-        if name == "pixels":
-            encode = features.encode_pixels
-        elif name == "random":
-            encode = experiment.untrained_backbone(config, *experiment.channel_statistics(pair[0]))
-        else:
-            encode = features.encode_with(encoder)
-        classes = int(max(np.max(c.labels) for c in pair)) + 1
-        embed = features.embedder(encode, size)
-        return tuple(features.extract(embed, canvases, classes) for canvases in pair)
+        if name == "random":
+            backbone = experiment.untrained_backbone(config, *experiment.channel_statistics(pair[0]))
+            model = export.build_encoder(backbone, dtype)
+        return Encoder(model, size, pair)
 
     def _load(self, spec: CanvasSpec) -> tuple:
         if spec not in self.canvases:
@@ -111,12 +127,37 @@ class LabelledData:
         return self.canvases[spec]
 
 
-def request_from(given: dict, encoder: str, evaluations: str, test_examples: int | None, **knn_options) -> Request:
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """An encoder (None: the pixels themselves), the side of its images, and the train and test images as canvases."""
+
+    model: object
+    size: int
+    canvases: tuple
+
+    def features(self, layer: str) -> tuple[features.Features, features.Features]:
+        """Features of the train and the test images at a layer."""
+        encode = features.encode_pixels
+        if self.model is not None:
+            encode = features.encode_with(stages.cut(self.model, layer))
+        classes = int(max(np.max(c.labels) for c in self.canvases)) + 1
+        embed = features.embedder(encode, self.size)
+        return tuple(features.extract(embed, canvases, classes) for canvases in self.canvases)
+
+
+def request_from(
+    given: dict,
+    encoder: str,
+    evaluations: str,
+    test_examples: int | None,
+    layers: str = stages.WHOLE,
+    **knn_options,
+) -> Request:
     """The request of a command line.
 
     Args:
         given: fields of `Config` that the command line sets; a `workdir` among them brings the settings of its run.
-        encoder, evaluations: lists separated by commas.
+        encoder, evaluations, layers: lists separated by commas.
     """
     workdir, config = given.get("workdir"), Config()
     if workdir:
@@ -131,17 +172,19 @@ def request_from(given: dict, encoder: str, evaluations: str, test_examples: int
         tuple(filter(None, encoder.split(","))),
         tuple(filter(None, evaluations.split(","))),
         dataclasses.replace(config, **given),
+        tuple(filter(None, layers.split(","))) or (stages.WHOLE,),
         test_examples,
         knn_options,
     )
 
 
 def table(rows: list[dict]) -> str:
-    """The rows as text: a line for each encoder, a column for each evaluation, accuracies in per cent."""
+    """The rows as text: a line for each encoder and layer, a column for each evaluation, accuracies in per cent."""
     evaluations = list(dict.fromkeys(row["eval"] for row in rows))
-    scores = {(row["encoder"], row["eval"]): row["top1"] for row in rows}
-    encoders = list(dict.fromkeys(row["encoder"] for row in rows))
-    width = max(len(name) for name in encoders)
+    names = [row["encoder"] + ("" if row["layer"] == stages.WHOLE else f" {row['layer']}") for row in rows]
+    scores = {(name, row["eval"]): row["top1"] for name, row in zip(names, rows)}
+    width = max(map(len, names))
     lines = [" " * width + "".join(f"{name:>10}" for name in evaluations)]
-    lines += [f"{name:<{width}}" + "".join(f"{100 * scores[name, e]:>10.1f}" for e in evaluations) for name in encoders]
+    for name in dict.fromkeys(names):
+        lines.append(f"{name:<{width}}" + "".join(f"{100 * scores[name, e]:>10.1f}" for e in evaluations))
     return "\n".join(lines)

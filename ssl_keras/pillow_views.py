@@ -1,7 +1,8 @@
 """The recipes in Pillow, one image at a time in worker processes: a yardstick for the speed of `ssl_keras.views`.
 
-This is what a PyTorch user runs: torchvision's transforms over Pillow images in the workers of a data loader, here
-without torchvision's own overhead. Nothing but numpy and Pillow is imported, so that workers start quickly.
+This is the work that a PyTorch user's data loader does: torchvision's transforms over Pillow images, each made a
+normalised tensor, a batch of them collated in shared memory. Draws come from the standard library, so it lacks what
+torchvision spends on its own. Nothing but numpy and Pillow is imported, so that workers start quickly.
 """
 
 import math
@@ -12,12 +13,14 @@ import time
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-BATCH = 32  # views that a worker holds in shared memory
+BATCH = 32  # views of a kind that a worker collates at a time
+MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
+STD = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-def make_view(image: Image.Image, policy: dict) -> np.ndarray:
-    """Makes one view: float32 [s, s, 3] in [0, 1].
+def make_view(image: Image.Image, policy: dict) -> Image.Image:
+    """Makes one view, of `policy["size"]` pixels.
 
     Args:
         image: an RGB image.
@@ -37,7 +40,17 @@ def make_view(image: Image.Image, policy: dict) -> np.ndarray:
         image = image.filter(ImageFilter.GaussianBlur(random.uniform(*policy["blur_sigma"])))
     if random.random() < policy["solarize"]:
         image = ImageOps.solarize(image, round(255 * policy["solarize_threshold"]))
-    return np.asarray(image, np.float32) / 255.0
+    return image
+
+
+def to_tensor(image: Image.Image) -> np.ndarray:
+    """A view as a network of PyTorch takes it: float32 [3, s, s], normalised by ImageNet's statistics."""
+    pixels = np.array(image)  # a copy, as a tensor that may be written to needs it
+    x = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32)
+    x /= 255.0
+    x -= MEAN
+    x /= STD
+    return x
 
 
 def _crop(image, policy):
@@ -123,16 +136,16 @@ class PillowWorkers:
             process.join()
 
 
-def _work(pipe, batch, canvases, seed):
+def _work(pipe, buffer, canvases, seed):
     random.seed(seed)
-    images = [Image.fromarray(canvas) for canvas in canvases]
     pipe.send("ready")
     while (job := pipe.recv()) is not None:
         policies, count = job
         start = time.process_time()
-        for policy in policies:
-            size = policy["size"]
-            views = np.frombuffer(batch, np.float32, BATCH * 3 * size**2).reshape(BATCH, size, size, 3)
-            for k in range(count):
-                views[k % BATCH] = make_view(images[k % len(images)], policy)
+        for first in range(0, count, BATCH):
+            images = [Image.fromarray(canvases[k % len(canvases)]) for k in range(first, min(first + BATCH, count))]
+            for policy in policies:
+                views = [to_tensor(make_view(image, policy)) for image in images]
+                shape = (len(views), *views[0].shape)
+                np.stack(views, out=np.frombuffer(buffer, np.float32, math.prod(shape)).reshape(shape))
         pipe.send((count * len(policies), time.process_time() - start))

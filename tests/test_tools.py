@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssl_keras import evaluation
+from ssl_keras import evaluation, export
 from tests.runs import TINY, run_tool
 
 
@@ -61,6 +61,20 @@ def test_data_without_labels_cannot_be_scored(finished, tmp_path):
     assert done.returncode != 0 and "Traceback" not in done.stderr and "label" in done.stderr
 
 
+def test_an_encoder_is_judged_and_shipped_at_each_of_its_stages(finished, tmp_path):
+    done = run_tool("evaluate", f"--workdir={finished}", "--eval=knn", "--eval_layer=all", "--knn_k=20")
+    assert done.returncode == 0, done.stderr
+    for layer in ("stage1", "stage2", "stage3"):
+        assert f"run {layer}" in done.stdout
+        assert json.loads((finished / "evals" / f"{layer}_knn.json").read_text())["layer"] == layer
+    short = f"{tmp_path}/short.keras"
+    done = run_tool("export", f"--workdir={finished}", "--format=keras", "--eval_layer=stage2", f"--output={short}")
+    assert done.returncode == 0, done.stderr
+    assert export.load_encoder(short).output_shape == (None, 16)
+    done = run_tool("evaluate", f"--workdir={finished}", "--eval=knn", "--eval_layer=stage7")
+    assert done.returncode == 1 and "stage1, stage2, stage3" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_export_writes_both_formats(finished, tmp_path):
     for arguments in (
         ["--format=saved_model", f"--output={tmp_path}/sm"],
@@ -102,7 +116,7 @@ def test_random_encoder_is_the_runs_architecture_and_depends_on_the_seed_alone(f
     def features_of(seed):
         given = {"workdir": str(finished), "seed": seed}
         request = evaluation.request_from(given, "random", "knn", 20, k=20, temperature=0.1, center=False)
-        return evaluation.LabelledData(request).features("random")[1].x
+        return evaluation.LabelledData(request).encoder("random").features("representation")[1].x
 
     np.testing.assert_array_equal(features_of(0), features_of(0))
     assert np.abs(features_of(0) - features_of(1)).max() > 1e-3

@@ -28,6 +28,12 @@ config.define(
 )
 flags.DEFINE_string("encoder", "run", "run | FILE | random | pixels, or several separated by commas")
 flags.DEFINE_string("eval", "knn,linear", "evaluations, separated by commas")
+flags.DEFINE_string(
+    "eval_layer",
+    "representation",
+    "where to cut the encoder: stage1, stage2, ... of a ResNet, block1, ... of a ViT, representation (its own output), "
+    "several separated by commas, or all",
+)
 flags.DEFINE_integer("test_examples", None, "score only the first so many test images; unset: all")
 flags.DEFINE_integer("knn_k", 200, "neighbours that vote")
 flags.DEFINE_float("knn_temperature", 0.1, "of the votes' weights")
@@ -45,6 +51,7 @@ def main():
         args.encoder,
         args.eval,
         args.test_examples,
+        args.eval_layer,
         k=args.knn_k,
         temperature=args.knn_temperature,
         center=args.knn_center,

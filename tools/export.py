@@ -6,6 +6,9 @@ from ssl_keras import config
 
 flags.DEFINE_string("workdir", "", "the folder of a finished run")
 flags.DEFINE_enum("format", "saved_model", ("saved_model", "keras"), "what to write")
+flags.DEFINE_string(
+    "eval_layer", "representation", "where to cut the encoder: stage1, ... of a ResNet, block1, ... of a ViT"
+)
 flags.DEFINE_string("output", "", "path to write to")
 
 
@@ -16,8 +19,9 @@ def main():
             raise ValueError(f"--{name} is missing")
     run = config.read_run(args.workdir)
     from ssl_keras import export
+    from ssl_keras.nn import stages
 
-    encoder = export.load_encoder(f"{args.workdir}/encoder.keras")
+    encoder = stages.cut(export.load_encoder(f"{args.workdir}/encoder.keras"), args.eval_layer)
     if args.format == "keras":
         export.save_keras(encoder, args.output)
     else:

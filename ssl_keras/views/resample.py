@@ -158,26 +158,25 @@ def resample(
     Returns:
         float32 [B, h, w, C].
     """
+    horizontal = horizontal._replace(weights=horizontal.weights / full_scale)  # the smallest array to scale
+    if horizontal.first is None:
+        # Channel by channel: pixels stay where they are between the products, and small matrices stay in the cache.
+        planes = [tf.cast(plane, tf.float32) for plane in tf.unstack(images, axis=3)]  # [B, H, W] each
+        if mixing is not None:
+            planes = [
+                tf.add_n([row[:, k, None, None] * plane for k, plane in enumerate(planes)])
+                for row in tf.unstack(mixing, axis=1)
+            ]
+        rows = [tf.matmul(plane, horizontal.weights[:, 0], transpose_b=True) for plane in planes]
+        rows = [tf.clip_by_value(row, 0.0, 1.0) for row in rows] if clip else rows
+        return tf.stack([vertical @ row for row in rows], axis=-1)
     batch, height, width, channels = [
         known or dynamic for known, dynamic in zip(images.shape, tf.unstack(tf.shape(images), 4))
     ]
-    horizontal = horizontal._replace(weights=horizontal.weights / full_scale)  # the smallest array to scale
-    if horizontal.first is None:
-        # The matrix stands on the right, so rows stay where they are and only channels change places.
-        planes = tf.cast(tf.transpose(images, [0, 1, 3, 2]), tf.float32)  # [B, H, C, W]
-        if mixing is not None:
-            planes = tf.reduce_sum(mixing[:, None, :, :, None] * planes[:, :, None], axis=3)
-        planes = tf.reshape(planes, [batch, height * channels, width])
-        pixels = tf.matmul(planes, horizontal.weights[:, 0], transpose_b=True)  # [B, H C, w]
-        order = (height, channels, horizontal.rows), (0, 1, 3, 2)
-    else:
-        columns = tf.reshape(tf.transpose(images, [0, 2, 1, 3]), [batch, width, height * channels])
-        pixels = horizontal @ columns  # [B, w, H C]
-        order = (horizontal.rows, height, channels), (0, 2, 1, 3)
-    if clip:
-        pixels = tf.clip_by_value(pixels, 0.0, 1.0)
-    shape, axes = order
-    rows = tf.transpose(tf.reshape(pixels, [batch, *shape]), axes)  # [B, H, w, C]
+    columns = tf.reshape(tf.transpose(images, [0, 2, 1, 3]), [batch, width, height * channels])
+    pixels = horizontal @ columns  # [B, w, H C]
+    pixels = tf.clip_by_value(pixels, 0.0, 1.0) if clip else pixels
+    rows = tf.transpose(tf.reshape(pixels, [batch, horizontal.rows, height, channels]), [0, 2, 1, 3])  # [B, H, w, C]
     view = vertical @ tf.reshape(rows, [batch, height, horizontal.rows * channels])
     return tf.reshape(view, [batch, vertical.rows, horizontal.rows, channels])
 
