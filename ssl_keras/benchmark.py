@@ -16,11 +16,12 @@ from collections.abc import Callable
 
 from ssl_keras.config import Config
 
-PARTS = {"train": ("step", "step_without_views", "loop", "input", "plain_keras_step"), "input": ("input",)}
+PARTS = {"train": ("step", "step_without_views", "passes", "loop", "input", "plain_keras_step"), "input": ("input",)}
 RATIOS = {
     "loop / step": ("loop", "step"),
     "step / plain_keras_step": ("step", "plain_keras_step"),
     "step / step_without_views": ("step", "step_without_views"),
+    "passes / step_without_views": ("passes", "step_without_views"),  # what a method costs beside its networks
 }
 
 
@@ -183,6 +184,7 @@ def _parts(config: Config, plain: bool) -> dict[str, object]:
 
     views = [tf.identity(view) for view in method.make_views(batch)]
     bare = tf.function(lambda: _with_views(method, views, batch)["loss"])
+    passes = tf.function(lambda: _passes_alone(method, views, batch))
 
     def loop(seconds: float) -> float:
         speed = monitor.Speed(config.batch_size)
@@ -206,6 +208,7 @@ def _parts(config: Config, plain: bool) -> dict[str, object]:
         "loop": loop,
         "step": lambda seconds: steps(constant_step, seconds),
         "step_without_views": lambda seconds: steps(lambda: float(bare()), seconds),
+        "passes": lambda seconds: steps(lambda: float(passes()), seconds),
     }
 
 
@@ -216,6 +219,43 @@ def _with_views(method, views, batch) -> dict:
         return method.train_step(batch)
     finally:
         method.make_views = make
+
+
+def _passes_alone(method, views, batch):
+    """The forward and backward passes of a train step on views that are already made, and nothing else: no loss but a
+    mean of all embeddings, no optimizer, no change of state, nothing watched."""
+    import tensorflow as tf
+
+    from ssl_keras.nn import state
+
+    backward = []
+
+    def descend(embed, loss_of, *inputs):
+        with tf.GradientTape() as tape:
+            embeddings = embed(*inputs)
+            loss = tf.add_n([tf.reduce_mean(tf.cast(x, tf.float32)) for x in embeddings])
+        backward.extend(g for g in tape.gradient(loss, method.trainable_variables) if g is not None)
+        return loss, embeddings
+
+    def without_gradient(embed, *inputs):
+        targets = embed(*inputs)
+        backward.extend(targets)
+        return targets
+
+    changes = [(state.MomentumEncoder, "update"), (state.FeatureQueue, "enqueue"), (state.MemoryBank, "update")]
+    kept = [getattr(owner, name) for owner, name in changes]
+    method.descend, method.without_gradient = descend, without_gradient
+    method.watch = lambda loss, z=None: {"loss": loss}
+    try:
+        for owner, name in changes:
+            setattr(owner, name, lambda *_, **__: None)
+        loss = _with_views(method, views, batch)["loss"]
+    finally:
+        for (owner, name), function in zip(changes, kept):
+            setattr(owner, name, function)
+        del method.descend, method.without_gradient, method.watch
+    with tf.control_dependencies(backward):
+        return tf.identity(loss)
 
 
 def _spread(values: list[float]) -> dict:

@@ -106,7 +106,14 @@ def test_benchmark_measures_every_part_in_turn(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     train, alone = json.loads((tmp_path / "b.json").read_text())
-    assert set(train["images_per_second"]) == {"step", "step_without_views", "loop", "input", "plain_keras_step"}
+    assert set(train["images_per_second"]) == {
+        "step",
+        "step_without_views",
+        "passes",
+        "loop",
+        "input",
+        "plain_keras_step",
+    }
     assert set(alone["images_per_second"]) == {"input"}
     assert all(v["min"] <= v["median"] <= v["max"] for v in train["images_per_second"].values())
     assert {"loop / step", "step / plain_keras_step"} <= set(train["ratios"])

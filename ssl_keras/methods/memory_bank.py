@@ -1,0 +1,82 @@
+"""The memory bank as MoCo's paper studies it (He et al., 2019, arXiv:1911.05722, section 3.2, figure 2b, and 4.1).
+
+One view is a query, which must find its image's own entry in a bank with a feature for each image of the data, among
+K random others. Keys cost no pass through a network and K can be large, but an entry is as old as the image's last
+visit: it was made by a different encoder from the next one's. Unlike instance discrimination (`inst_disc`), which the
+bank is taken from, the loss is InfoNCE.
+
+Departure: an image's own entry is never among its negatives; on small data it would often be drawn.
+"""
+
+import tensorflow as tf
+
+from ssl_keras import losses
+from ssl_keras.methods.base import SSLModel
+from ssl_keras.nn import heads, state
+
+
+class MemoryBankContrast(SSLModel):
+    """InfoNCE against a memory bank.
+
+    Args:
+        num_examples: images of the data, known from it.
+        negatives: K, entries drawn at each step, evenly and with replacement, for the whole batch.
+        temperature: of the softmax over entries, > 0.
+        bank_momentum: share of the old entry in the new one, in [0, 1).
+        hidden_dim: width of the head's hidden layer; 0: a linear head.
+        projection_dim: dimension of features.
+    """
+
+    default_views = "instdisc"
+    state = ("bank/",)
+
+    def __init__(
+        self,
+        backbone,
+        views,
+        *,
+        num_examples: int,
+        negatives: int = 65536,
+        temperature: float = 0.07,
+        bank_momentum: float = 0.5,
+        hidden_dim: int = 0,
+        projection_dim: int = 128,
+    ):
+        if negatives < 1:
+            raise ValueError(f"negatives must be at least 1, got {negatives}")
+        if temperature <= 0:
+            raise ValueError(f"temperature must be greater than 0, got {temperature}")
+        if not 0 <= bank_momentum < 1:
+            raise ValueError(f"bank_momentum must be in [0, 1), got {bank_momentum}")
+        super().__init__(backbone, views, z_dim=projection_dim)
+        self.projector = heads.moco_head(backbone.output_shape[-1], hidden_dim or None, projection_dim)
+        self.bank = state.MemoryBank(num_examples, projection_dim)
+        self.negatives, self.temperature, self.bank_momentum = negatives, temperature, bank_momentum
+
+    def train_step(self, batch):
+        (x,) = self.make_views(batch)
+        index = batch["index"]
+        drawn = self.draw_negatives(index.dtype)
+        loss, (q,) = self.descend(self.embed, lambda q: self.contrast(q, index, drawn), x)
+        self.bank.update(index, q, self.bank_momentum)
+        return self.watch(loss, q)
+
+    def draw_negatives(self, dtype):
+        """Images whose entries are this step's negatives, the same on all replicas: int [K]."""
+        u = self.draws(tf.range(self.negatives), 1)[:, 0]
+        return tf.cast(tf.floor(u * self.bank.length), dtype)
+
+    def embed(self, x):
+        """View [b, S, S, C] -> (q [b, d],), unit length."""
+        return (losses.l2_normalize(self.projector(self.backbone(x, training=True), training=True)),)
+
+    def contrast(self, q, index, drawn):
+        """InfoNCE, equation (1): q [b, d] of the images `index` [b] against the entries `drawn` [K]."""
+        positive = tf.reduce_sum(q * self.bank.lookup(index), axis=-1, keepdims=True)  # [b, 1]
+        negative = tf.matmul(q, self.bank.lookup(drawn), transpose_b=True)  # [b, K]
+        negative = tf.where(index[:, None] == drawn[None], -1e9, negative)
+        logits = tf.concat([positive, negative], axis=1) / self.temperature
+        return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1) - logits[:, 0])
+
+
+Method = MemoryBankContrast

@@ -1,0 +1,71 @@
+"""Shuffling BN (MoCo, arXiv:1911.05722, section 3.3): a query and its key are not normalised by the same images.
+
+Where they are, the batch's statistics tell which key belongs to a query, and the loss falls without learning. The paper
+normalises on each of its 8 GPUs by itself, and lets keys change places among them. Here the groups are parts of the
+batch that go through the network one after another, so that one device does what 8 do, and several what one does.
+"""
+
+import math
+
+import tensorflow as tf
+
+from ssl_keras import distribute
+
+
+class ShufflingBN:
+    """Which images of a global batch are normalised together.
+
+    Args:
+        batch_size: the global one.
+        splits: groups that a batch is normalised in, the paper's number of GPUs; 1: all together.
+
+    Raises:
+        ValueError: a batch that does not divide into `splits` equal groups on each replica.
+    """
+
+    def __init__(self, batch_size: int, splits: int):
+        replicas = distribute.num_replicas()
+        if splits < 1 or batch_size % (splits * replicas):
+            possible = math.gcd(batch_size // replicas, max(splits, 1))
+            nearest = max(round(batch_size / (max(splits, 1) * replicas)), 1) * max(splits, 1) * replicas
+            raise ValueError(
+                f"bn_splits must be at least 1, and the batch size a multiple of bn_splits x replicas; got bn_splits="
+                f"{splits}, {replicas} replica(s) and batch size {batch_size}: use bn_splits={possible} or a batch "
+                f"size of {nearest}"
+            )
+        self.batch_size, self.splits = batch_size, splits
+        self.replica_rows = batch_size // replicas
+        self.group_rows = self.replica_rows // splits
+
+    def in_groups(self, encode, x):
+        """`encode(x)`, where batch normalization sees a group at a time; its moving averages go on by each group.
+
+        With synchronized batch normalization, group g of all replicas is what group g of one would be.
+
+        Args:
+            encode: [n, ...] -> [n, d].
+            x: [b, ...], this replica's batch, or an equal piece of it: groups keep their size, but for smaller pieces.
+
+        Returns:
+            [b, d], rows in the order of `x`.
+        """
+        groups = max(x.shape[0] // self.group_rows, 1)
+        outputs = [encode(x[g::groups]) for g in range(groups)]
+        return tf.reshape(tf.stack(outputs, axis=1), [x.shape[0], outputs[0].shape[-1]])
+
+    def order(self, draws):
+        """A permutation of the global batch: int32 [B], from draws U(0, 1) [B, 1] that are the same on all replicas."""
+        return tf.argsort(draws[:, 0]) if self.splits > 1 else tf.range(self.batch_size)
+
+    def shuffle(self, x, order):
+        """This replica's part [b, ...] of the global batch in another order."""
+        return self.mine(distribute.gather(x), order)
+
+    def restore(self, shuffled, order):
+        """The *global* batch [B, ...] in its own order again, from this replica's part [b, ...]."""
+        return tf.gather(distribute.gather(shuffled), tf.argsort(order))
+
+    def mine(self, x, order=None):
+        """This replica's rows [b, ...] of a global [B, ...]; where an `order` is given, of the rows in that order."""
+        places = distribute.replica_id() * self.replica_rows + tf.range(self.replica_rows)
+        return tf.gather(x, places if order is None else tf.gather(order, places))
