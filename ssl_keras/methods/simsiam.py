@@ -1,7 +1,8 @@
 """SimSiam (Chen and He, 2020, arXiv:2011.10566): one view's prediction meets the other's projection, held still.
 
 No negatives, no momentum encoder, no large batch: the stop-gradient alone keeps the encoder from giving every image the
-same output. Taking it away is the paper's first study, and collapses (section 4.1).
+same output. The arguments below are the paper's studies (section 4); the alternating optimisation that explains them
+(section 5) is the method `simsiam_em`.
 """
 
 import tensorflow as tf
@@ -10,25 +11,44 @@ from ssl_keras import losses
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 
+BATCH_NORMS = {  # table 3: after which linear layers of the projector, and of the predictor
+    "none": ("none", "none"),
+    "hidden": ("hidden", "hidden"),
+    "default": ("all", "hidden"),
+    "all": ("all", "all"),
+}
+CHOICES = {
+    "predictor": ("mlp", "fixed", "none"),
+    "predictor_lr": ("constant", "decayed"),
+    "batch_norm": tuple(BATCH_NORMS),
+    "similarity": ("cosine", "cross_entropy"),
+    "symmetry": ("symmetric", "asymmetric", "asymmetric_2x"),
+}
+
 
 class SimSiam(SSLModel):
-    """SimSiam.
+    """SimSiam. Numbers are the paper's: ImageNet linear top-1, 100 epochs; 68.1 with the defaults.
 
     Args:
         projection_dim: dimension of z and p (2048 in the paper).
         predictor_dim: the predictor's bottleneck (512, a quarter of z).
         projector_layers: 3 (ImageNet) or 2 (CIFAR-10, appendix D).
-        last_bn_affine: whether the projector's output normalisation has gamma and beta, as in the paper's text, or
-        not, as
-            in its released code. Without them z cannot have a common offset: a collapse then shows less in `z_std` and
-            more in the effective rank.
-        stop_gradient: False shows the collapse of section 4.1.
+        last_bn_affine: whether the projector's output normalisation has gamma and beta, as in the paper's text, or not,
+            as in its released code. Without them z cannot have a common offset: a collapse then shows less in `z_std`
+            and more in the effective rank.
+        stop_gradient: False collapses (section 4.1: 0.1).
+        predictor: "mlp"; "none" collapses (section 4.2: 0.1), since with the symmetric loss both branches get the
+            gradient of half their cosine; "fixed", at its random start, does not learn (1.5).
+        predictor_lr: "constant": the predictor follows the latest representations, so its learning rate does not decay;
+            "decayed": as all others (67.7).
+        batch_norm: of the heads (table 3): "none" (34.6), "hidden" layers only (67.4), "default": those and the
+            projector's output (68.1), "all": the predictor's output too (unstable).
+        similarity: "cosine", or "cross_entropy" between softmax over channels (section 4.5: 63.2).
+        symmetry: "symmetric" loss, each view predicts the other; "asymmetric": only view 1 predicts (section 4.6:
+            64.8); "asymmetric_2x": so do two pairs of views of each image (67.3).
     """
 
     default_views = "simsiam"
-    constant_lr = (
-        "predictor",
-    )  # the predictor follows the latest representations: its rate does not decay (section 4.2)
 
     def __init__(
         self,
@@ -40,33 +60,81 @@ class SimSiam(SSLModel):
         projector_layers: int = 3,
         last_bn_affine: bool = True,
         stop_gradient: bool = True,
+        predictor: str = "mlp",
+        predictor_lr: str = "constant",
+        batch_norm: str = "default",
+        similarity: str = "cosine",
+        symmetry: str = "symmetric",
     ):
+        check_choices(
+            predictor=predictor,
+            predictor_lr=predictor_lr,
+            batch_norm=batch_norm,
+            similarity=similarity,
+            symmetry=symmetry,
+        )
         super().__init__(backbone, views, z_dim=projection_dim)
-        h_dim = backbone.output_shape[-1]
-        self.projector = heads.simsiam_projector(h_dim, projector_layers, projection_dim, last_bn_affine)
-        self.predictor = heads.simsiam_predictor(projection_dim, predictor_dim)
+        projector_norm, predictor_norm = BATCH_NORMS[batch_norm]
+        self.projector = heads.mlp(
+            (backbone.output_shape[-1], *[projection_dim] * projector_layers),
+            "projector",
+            projector_norm,
+            last_bn_center=last_bn_affine,
+            last_bn_scale=last_bn_affine,
+        )
+        self.predictor = None
+        if predictor != "none":
+            self.predictor = heads.mlp((projection_dim, predictor_dim, projection_dim), "predictor", predictor_norm)
+        if predictor == "fixed":
+            for variable in self.predictor.trainable_variables:  # not the layers: those would take moving statistics
+                variable.trainable = False
+        self.constant_lr = ("predictor",) if (predictor, predictor_lr) == ("mlp", "constant") else ()
         self.stop_gradient = stop_gradient
+        self.similarity = similarity
+        self.symmetry = symmetry
 
     def train_step(self, batch):
-        x1, x2 = self.make_views(batch)
-        loss, (z1, *_) = self.descend(self.project_and_predict, self.symmetric_loss, x1, x2)
+        loss, (z1, *_) = self.descend(self.project_and_predict, self.siamese_loss, *self.make_views(batch))
         return self.watch(loss, z1)
 
-    def project_and_predict(self, x1, x2):
-        """Two views [b, S, S, C] -> z1, p1, z2, p2 [b, d]; each view with its own batch's statistics."""
-        return *self._project_and_predict(x1), *self._project_and_predict(x2)
+    def make_views(self, batch):
+        """One pair of views, or two (the second drawn as at a step that no run reaches)."""
+        views = super().make_views(batch)
+        if self.symmetry == "asymmetric_2x":
+            step = -1 - tf.cast(self.optimizer.iterations, tf.int64)
+            return [*views, *self.views(batch["image"], batch["size"], step=step)]
+        return views
+
+    def project_and_predict(self, *views):
+        """Views [b, S, S, C] -> z1, p1, z2, p2, ... [b, d]; each view with its own batch's statistics."""
+        return tuple(embedding for x in views for embedding in self._project_and_predict(x))
 
     def _project_and_predict(self, x):
         z = self.projector(self.backbone(x, training=True), training=True)
-        return z, self.predictor(z, training=True)
+        return z, z if self.predictor is None else self.predictor(z, training=True)
 
-    def symmetric_loss(self, z1, p1, z2, p2):
-        """Equation (2)."""
-        return self._distance(p1, z2) / 2 + self._distance(p2, z1) / 2
+    def siamese_loss(self, z1, p1, z2, p2, *second_pair):
+        """Equation (4), or one direction of it (section 4.6), for one pair of views or the mean over two."""
+        if self.symmetry == "symmetric":
+            return self.distance(p1, z2) / 2 + self.distance(p2, z1) / 2
+        if self.symmetry == "asymmetric":
+            return self.distance(p1, z2)
+        _, p3, z4, _ = second_pair
+        return self.distance(p1, z2) / 2 + self.distance(p3, z4) / 2
 
-    def _distance(self, p, z):
-        """Negative cosine similarity, D(p, stop_gradient(z)) of equation (2)."""
-        return losses.negative_cosine(p, tf.stop_gradient(z) if self.stop_gradient else z)
+    def distance(self, p, z):
+        """D(p, stop_gradient(z)): minus the cosine (equation 1), or the cross-entropy of section 4.5."""
+        z = tf.stop_gradient(z) if self.stop_gradient else z
+        if self.similarity == "cosine":
+            return losses.negative_cosine(p, z)
+        p, z = tf.cast(p, tf.float32), tf.cast(z, tf.float32)
+        return -tf.reduce_mean(tf.reduce_sum(tf.nn.softmax(z) * tf.nn.log_softmax(p), axis=-1))
+
+
+def check_choices(**values):
+    for name, value in values.items():
+        if value not in CHOICES[name]:
+            raise ValueError(f"{name} must be one of {', '.join(CHOICES[name])}, got {value!r}")
 
 
 Method = SimSiam

@@ -1,0 +1,96 @@
+"""BYOL (Grill et al., 2020, arXiv:2006.07733): predict what a slowly moving copy of yourself says of another view.
+
+An online network (backbone, projector, predictor) is trained to predict the projections of a target network, whose
+weights are an exponential moving average of the online ones. There are no negatives: predictor and moving target
+together keep the outputs from collapsing.
+"""
+
+import tensorflow as tf
+
+from ssl_keras import losses, schedules
+from ssl_keras.methods.base import SSLModel
+from ssl_keras.nn import heads
+from ssl_keras.nn.state import MomentumEncoder
+
+
+class BYOL(SSLModel):
+    """BYOL.
+
+    Args:
+        hidden_dim: width of the hidden layer of projector and predictor.
+        projection_dim: dimension of z and of its prediction.
+        base_momentum: τ_base in [0, 1], the share of itself that the target keeps in the first step; it rises to 1 at
+            the end of the run (table 5a). 1: the target stays a fixed random network, whose outputs the online network
+            predicts (section 3: 18.8 % from a net of 1.4 %). 0: kept at 0 throughout, the target is the online network
+            of the step before, and the outputs collapse (0.3 %), unless the predictor learns faster than the rest
+            (table 19: `--lr_multiplier=predictor=10`, 66.6 %).
+        predictor: False compares the online projections themselves with the target's, and collapses (table 5b).
+        total_steps: K, optimizer steps of the whole run.
+    """
+
+    default_views = "byol"
+    state = ("target/",)
+
+    def __init__(
+        self,
+        backbone,
+        views,
+        *,
+        hidden_dim: int = 4096,
+        projection_dim: int = 256,
+        base_momentum: float = 0.996,
+        predictor: bool = True,
+        total_steps: int,
+    ):
+        if not 0 <= base_momentum <= 1:
+            raise ValueError(f"base_momentum must be in [0, 1], got {base_momentum}")
+        super().__init__(backbone, views, z_dim=projection_dim)
+        self.projector = heads.byol_mlp(backbone.output_shape[-1], hidden_dim, projection_dim, "projector")
+        self.predictor = heads.byol_mlp(projection_dim, hidden_dim, projection_dim, "predictor") if predictor else None
+        # With weights of its own, as in the released code: the first targets are those of an unrelated random network.
+        self.target = MomentumEncoder(backbone, self.projector, name="target", reseed=True)
+        self.base_momentum = base_momentum
+        self.total_steps = total_steps
+
+    def train_step(self, batch):
+        x1, x2 = self.make_views(batch)
+        momentum = self.target_momentum(self.optimizer.iterations)
+        t1, t2 = self.without_gradient(self.project_target, x1, x2)
+
+        def regression(z1, p1, p2):
+            """Equation (2) and its mirror image: each view's prediction meets the target's projection of the other."""
+            return self.distance(p1, t2) + self.distance(p2, t1)
+
+        loss, (z1, *_) = self.descend(self.project_and_predict, regression, x1, x2)
+        self.target.update(momentum)
+        return self.watch(loss, z1)
+
+    def project_target(self, x1, x2):
+        """Two views [b, S, S, C] -> the target's projections [b, d]; each view with its own batch's statistics."""
+        return self.target(x1), self.target(x2)
+
+    def project_and_predict(self, x1, x2):
+        """Two views [b, S, S, C] -> z1, p1, p2 [b, d] of the online network."""
+        z1, z2 = (self.projector(self.backbone(x, training=True), training=True) for x in (x1, x2))
+        if self.predictor is None:
+            return z1, z1, z2
+        return z1, self.predictor(z1, training=True), self.predictor(z2, training=True)
+
+    @staticmethod
+    def distance(p, t):
+        """Mean over the rows of ‖N(p) - N(t)‖² = 2 - 2 cos(p, t), in [0, 4]: equation (2)."""
+        return 2.0 + 2.0 * losses.negative_cosine(p, t)
+
+    def target_momentum(self, step):
+        """τ = 1 - (1 - τ_base) (1 + cos(π k / K)) / 2 at step k (section 3.3); τ_base = 0 stays (table 5a's note).
+
+        Args:
+            step: integer scalar, optimizer steps made before this one.
+        """
+        if self.base_momentum == 0:
+            return tf.constant(0.0)
+        progress = tf.cast(step, tf.float32) / self.total_steps
+        return 1.0 - (1.0 - self.base_momentum) * schedules.half_cosine(progress)
+
+
+Method = BYOL

@@ -1,0 +1,99 @@
+"""NNCLR (Dwibedi et al., 2021, arXiv:2104.14548): the positive is another image, the nearest among recent ones.
+
+As SimCLR, but the anchor of the contrastive loss is not a view's own projection: it is the nearest neighbour of that
+projection in a queue of projections of earlier batches. Positives thus vary more than augmentations alone can make
+them. A predictor on the other branch learns to reach them.
+"""
+
+import tensorflow as tf
+
+from ssl_keras import distribute, losses
+from ssl_keras.methods.base import SSLModel
+from ssl_keras.nn import heads
+from ssl_keras.nn.state import FeatureQueue
+
+
+class NNCLR(SSLModel):
+    """NNCLR.
+
+    Args:
+        temperature: of the contrastive loss, > 0 (0.1; 0.2 is usual on CIFAR-10).
+        queue_length: projections among which neighbours are sought, a multiple of the batch size.
+        projection_dim: dimension of z and of its prediction.
+        projector_dim: width of the projector's two hidden layers.
+        predictor_dim: width of the predictor's hidden layer.
+        batch_size: the global one.
+    """
+
+    default_views = "nnclr"
+    state = ("queue/",)
+
+    def __init__(
+        self,
+        backbone,
+        views,
+        *,
+        temperature: float = 0.1,
+        queue_length: int = 98304,
+        projection_dim: int = 256,
+        projector_dim: int = 2048,
+        predictor_dim: int = 4096,
+        batch_size: int,
+    ):
+        if temperature <= 0:
+            raise ValueError(f"temperature must be greater than 0, got {temperature}")
+        super().__init__(backbone, views, z_dim=projection_dim)
+        h_dim = backbone.output_shape[-1]
+        self.projector = heads.mlp((h_dim, projector_dim, projector_dim, projection_dim), "projector", "all")
+        self.predictor = heads.mlp((projection_dim, predictor_dim, projection_dim), "predictor")
+        self.queue = FeatureQueue(queue_length, projection_dim, batch_size)
+        self.temperature = temperature
+
+    def train_step(self, batch):
+        x1, x2 = self.make_views(batch)
+        loss, (z1, *_) = self.descend(self.project_and_predict, self.contrast, x1, x2)
+        self.queue.enqueue(losses.l2_normalize(z1))  # after the lookups: else each would find itself
+        return self.watch(loss, z1)
+
+    def project_and_predict(self, x1, x2):
+        """Two views [b, S, S, C] -> z1, p1, z2, p2 [b, d]; each view with its own batch's statistics."""
+        return *self._project_and_predict(x1), *self._project_and_predict(x2)
+
+    def _project_and_predict(self, x):
+        z = self.projector(self.backbone(x, training=True), training=True)
+        return z, self.predictor(z, training=True)
+
+    def contrast(self, z1, p1, z2, p2):
+        """The loss of section 3.2 and the same with the views exchanged: the mean of both."""
+        keys = self.queue.read()
+        return (self.info_nce(nearest(z1, keys), p2) + self.info_nce(nearest(z2, keys), p1)) / 2
+
+    def info_nce(self, neighbours, p):
+        """Each neighbour tells its own image's prediction from those of all other images of the global batch.
+
+        Args:
+            neighbours: float32 [b, d], unit length, this replica's anchors.
+            p: float [b, d], predictions of this replica's images; the gradient flows to those of all replicas.
+        """
+        candidates = distribute.gather(losses.l2_normalize(p))
+        b = tf.shape(p)[0]
+        labels = distribute.replica_id() * b + tf.range(b)
+        logits = tf.matmul(neighbours, candidates, transpose_b=True) / self.temperature
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+
+
+def nearest(z, keys):
+    """For each row of z the key of the largest cosine, without gradient: NN(z, Q).
+
+    Args:
+        z: float [b, d], of any norm.
+        keys: float32 [length, d], unit length.
+
+    Returns:
+        float32 [b, d], rows of `keys`.
+    """
+    similarity = tf.matmul(losses.l2_normalize(tf.stop_gradient(z)), keys, transpose_b=True)
+    return tf.gather(keys, tf.argmax(similarity, axis=1))
+
+
+Method = NNCLR
