@@ -141,7 +141,7 @@ HELP = {
     "epochs": "passes over the training images",
     "batch_size": "global batch size (images, over all devices)",
     "seed": "of weights, order and views",
-    "optimizer": "sgd | lars | lars_simclr | lars_clipped | larc | adamw",
+    "optimizer": "sgd | lars | lars_simclr | lars_clipped | larc | adamw | muon",
     "learning_rate": "per 256 images (lr_scaling=linear); scaled once by the batch size",
     "lr_scaling": "linear: x batch/256 | sqrt: x sqrt(batch) | none",
     "lr_multiplier": "PATTERN=FACTOR on the learning rate of the parameters in whose path the regular expression "
@@ -151,10 +151,10 @@ HELP = {
     "final_lr": "where the cosine ends, as a fraction of the peak",
     "milestones": "where schedule=step lowers the rate, as fractions of the run",
     "lr_drop": "factor on the rate at each milestone",
-    "momentum": "of the optimizer; beta_1 of adamw",
+    "momentum": "of the optimizer; beta_1 of adamw and muon",
     "nesterov": "Nesterov momentum (sgd)",
-    "beta_2": "of adamw",
-    "weight_decay": "coupled for sgd and lars, as in the papers; decoupled for adamw",
+    "beta_2": "of adamw and muon",
+    "weight_decay": "coupled for sgd and lars, as in the papers; decoupled for adamw and muon",
     "final_weight_decay": "where the weight decay ends, going there along a cosine; unset: it stays",
     "exclude_1d": "biases and normalisation's scales go without weight decay (and trust ratio); unset: the "
     "optimizer's habit, false for sgd and larc, else true",

@@ -41,7 +41,7 @@ LARS_VARIANTS = {
     "lars_clipped": LarsVariant(0.02, clip=True, separate_norms=True),  # solo-learn's CIFAR recipes
     "larc": LarsVariant(exclude_1d=False, separate_norms=True),  # apex: SwAV, SimSiam's linear probe
 }
-OPTIMIZERS = ("sgd", *LARS_VARIANTS, "adamw")
+OPTIMIZERS = ("sgd", *LARS_VARIANTS, "adamw", "muon")
 
 
 def build_optimizer(
@@ -61,7 +61,7 @@ def build_optimizer(
     """The optimizer called `name`.
 
     Args:
-        name: "sgd", one of `LARS_VARIANTS`, or "adamw".
+        name: "sgd", one of `LARS_VARIANTS`, "adamw" or "muon".
         learning_rate: float or LearningRateSchedule, already scaled to the batch size (see `schedule`).
         weight_decay: float ≥ 0. SGD and LARS: coupled; AdamW: decoupled, times the learning rate.
         momentum: float in [0, 1); AdamW's beta_1.
@@ -87,13 +87,13 @@ def build_optimizer(
     if nesterov and name != "sgd":
         raise ValueError(f"nesterov belongs to the optimizer 'sgd', not to {name!r}")
     if exclude_1d is None:
-        exclude_1d = LARS_VARIANTS[name].exclude_1d if name in LARS_VARIANTS else name == "adamw"
+        exclude_1d = LARS_VARIANTS[name].exclude_1d if name in LARS_VARIANTS else name != "sgd"
     groups = ParameterGroups(
         exclude_1d, tuple(exclude), tuple((lr_multipliers or {}).items()), tuple(constant_lr_paths)
     )
     options = {"groups": groups, "clipnorm": clipnorm, "final_weight_decay": final_weight_decay}
-    if name == "adamw":
-        return AdamW(learning_rate, weight_decay, momentum, beta_2, **options)
+    if name in ("adamw", "muon"):
+        return {"adamw": AdamW, "muon": Muon}[name](learning_rate, weight_decay, momentum, beta_2, **options)
     if name == "sgd":
         return SGD(learning_rate, weight_decay, momentum, nesterov, **options)
     return LARS(learning_rate, weight_decay, momentum, name, **options)
@@ -235,3 +235,37 @@ class AdamW(_Grouped, keras.optimizers.Adam):
         lr, decay, _ = self._treatment(variable, learning_rate)
         self.assign_sub(variable, lr * decay * variable)
         super().update_step(gradient, variable, lr)
+
+
+@keras.saving.register_keras_serializable(package="ssl_keras")
+class Muon(AdamW):
+    """Momentum whose matrices are made orthogonal (Jordan et al., 2024), AdamW for parameters of one dimension.
+
+    v ← μv + g;  w ← w − lr·λ·w − lr · 0.2√max(m, n) · O(g + μv), where O is the nearest semi-orthogonal matrix of an
+    m x n kernel, a convolution's taken as [height·width·in, out]. The factor gives steps of the size of Adam's, so that
+    both share a learning rate (Liu et al., 2025, arXiv:2502.16982, equation 4).
+    """
+
+    STEPS = ((3.4445, -4.7750, 2.0315),) * 5  # of the Newton-Schulz iteration, Jordan's coefficients
+
+    def update_step(self, gradient, variable, learning_rate):
+        if len(variable.shape) < 2:
+            return super().update_step(gradient, variable, learning_rate)
+        lr, decay, _ = self._treatment(variable, learning_rate)
+        velocity = self._momentums[self._get_variable_index(variable)]
+        gradient = tf.cast(gradient, variable.dtype)
+        self.assign(velocity, self.beta_1 * velocity + gradient)
+        direction = tf.reshape(gradient + self.beta_1 * velocity, [-1, variable.shape[-1]])
+        factor = 0.2 * max(direction.shape) ** 0.5
+        self.assign_sub(variable, lr * decay * variable)
+        self.assign_sub(variable, lr * factor * tf.reshape(self._orthogonal(direction), variable.shape))
+
+    def _orthogonal(self, x):
+        """U V^T of x = U S V^T, to within singular values of 0.7 to 1.2: float32 [m, n]."""
+        tall = x.shape[0] > x.shape[1]
+        x = tf.transpose(x) if tall else x
+        x = x / (tf.norm(x) + 1e-7)
+        for a, b, c in self.STEPS:
+            gram = tf.matmul(x, x, transpose_b=True)
+            x = a * x + tf.matmul(b * gram + c * tf.matmul(gram, gram), x)
+        return tf.transpose(x) if tall else x

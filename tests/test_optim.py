@@ -245,3 +245,19 @@ def test_errors_say_what_is_expected(options, message):
 def test_a_pattern_that_fits_no_parameter_is_an_error():
     with pytest.raises(ValueError, match="'predicter' fits none of the parameters: kernel, bias"):
         build_optimizer("sgd", 0.1, lr_multipliers={"predicter": 2.0}).build(list(variables()))
+
+
+def test_muon_steps_along_an_orthogonal_matrix_of_adams_size():
+    rng = np.random.default_rng(0)
+    kernel = keras.Variable(rng.normal(size=(3, 3, 4, 8)).astype(np.float32))
+    bias = keras.Variable(rng.normal(size=8).astype(np.float32))
+    before, bias_before = kernel.numpy(), bias.numpy()
+    optimizer = build_optimizer("muon", 0.1, momentum=0.95)
+    gradient = rng.normal(size=(3, 3, 4, 8)).astype(np.float32)
+    optimizer.apply([tf.constant(gradient), tf.constant(np.ones(8, np.float32))], [kernel, bias])
+    step = (before - kernel.numpy()).reshape(36, 8) / (0.1 * 0.2 * 36**0.5)
+    u, _, vt = np.linalg.svd(gradient.reshape(36, 8), full_matrices=False)
+    assert np.sum(step * (u @ vt)) / np.linalg.norm(step) / np.linalg.norm(u @ vt) > 0.97
+    singular = np.linalg.svd(step, compute_uv=False)
+    assert singular.min() > 0.6 and singular.max() < 1.3
+    np.testing.assert_allclose(bias_before - bias.numpy(), 0.1, rtol=1e-3)  # Adam's first step

@@ -95,6 +95,8 @@ class SSLModel(keras.Model):
         variables = self.trainable_variables
         weight = self.optimizer.scale_loss(tf.constant(1.0 / distribute.num_replicas(), loss.dtype))
         gradients = tape.gradient(loss, variables, output_gradients=weight)
+        # That of a ViT's class token, a row of an embedding, comes as slices, which not every optimizer takes.
+        gradients = [tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g for g in gradients]
         self.optimizer.apply(gradients, variables)
 
     def places(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:

@@ -100,7 +100,7 @@ def sin_cos_positions(grid, dim):
     frequencies 10000^(-4i/D).
 
     Args:
-        grid: int, patches along each side.
+        grid: int, patches along each side; or their coordinates, float [grid], in units of a patch.
         dim: int, D, a multiple of 4.
 
     Returns:
@@ -108,7 +108,8 @@ def sin_cos_positions(grid, dim):
         row: float64 [grid, 1, D], zero in the first half.
     """
     frequencies = 1 / 10000 ** (np.arange(dim // 4) / (dim // 4))
-    angles = np.arange(grid)[:, None] * frequencies
+    coordinates = np.arange(grid) if np.ndim(grid) == 0 else np.asarray(grid)
+    angles = coordinates[:, None] * frequencies
     position = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)  # [grid, D/2]
     nothing = np.zeros_like(position)
     column = np.concatenate([position, nothing], axis=1)[None]
@@ -121,7 +122,7 @@ def _transformer(architecture, seed):
     tokens = keras.Input((None, architecture.dim), name="patch_tokens")
     x = _prepend_class_token(tokens, architecture.dim, seed)
     for i in range(1, architecture.depth + 1):
-        x = _block(x, architecture, f"block{i}", seed)
+        x = block(x, architecture, f"block{i}", seed)
     x = keras.layers.LayerNormalization(epsilon=1e-6, name="final_norm")(x)
     return keras.Model(tokens, x, name="transformer")
 
@@ -136,8 +137,8 @@ def _prepend_class_token(tokens, dim, seed):
     return keras.layers.Concatenate(axis=1, name="class_and_patches")([class_token, tokens])
 
 
-def _block(x, architecture, name, seed):
-    """Pre-norm: x + attention(norm(x)), then x + mlp(norm(x))."""
+def block(x, architecture, name, seed):
+    """Pre-norm: x + attention(norm(x)), then x + mlp(norm(x)); symbolic tokens [B, N, D] -> [B, N, D]."""
     y = keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm1")(x)
     x = keras.layers.Add(name=f"{name}_add1")([x, _attention(y, architecture, f"{name}_attention", seed)])
     y = keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm2")(x)

@@ -16,7 +16,6 @@ COMMON = [
     "--data=builtin:scenes:4000",
     "--backbone=resnet8",
     "--width=0.5",
-    "--stem=cifar",
     "--image_size=32",
     "--batch_size=128",
     "--epochs=10",

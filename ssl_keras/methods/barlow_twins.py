@@ -1,0 +1,83 @@
+"""Barlow Twins (Zbontar et al., 2021, arXiv:2103.03230): two views' features correlate one to one and not otherwise.
+
+The cross-correlation matrix of the two views' projections, over the batch, is drawn to the identity: its diagonal makes
+features invariant to the augmentations, the rest makes them say different things. Nothing is held still, and there is
+neither a momentum encoder nor a predictor.
+"""
+
+import tensorflow as tf
+
+from ssl_keras import distribute
+from ssl_keras.methods.base import SSLModel
+from ssl_keras.nn import heads
+
+EPSILON = 1e-5  # added to the variance of a feature, as batch normalization does in the released code
+
+
+class BarlowTwins(SSLModel):
+    """Barlow Twins.
+
+    Args:
+        projection_dim: dimension of z and of the projector's two hidden layers (8192; CIFAR-10: 2048).
+        off_diagonal_weight: lambda of equation (1), >= 0; 0 leaves invariance alone (57.3 instead of 71.4 in the
+            paper's ablations).
+        loss_scale: factor on the loss, > 0. LARS hides it for weights, but not for biases and norms, and Adam hides
+            it altogether.
+    """
+
+    default_views = "barlow_twins"
+
+    def __init__(
+        self,
+        backbone,
+        views,
+        *,
+        projection_dim: int = 8192,
+        off_diagonal_weight: float = 0.0051,
+        loss_scale: float = 1.0,
+    ):
+        if off_diagonal_weight < 0:
+            raise ValueError(f"off_diagonal_weight must not be negative, got {off_diagonal_weight}")
+        if loss_scale <= 0:
+            raise ValueError(f"loss_scale must be greater than 0, got {loss_scale}")
+        super().__init__(backbone, views, z_dim=projection_dim)
+        dims = (backbone.output_shape[-1], *[projection_dim] * 3)
+        self.projector = heads.mlp(dims, "projector", use_bias=(False,) * 3)
+        self.off_diagonal_weight, self.loss_scale = off_diagonal_weight, loss_scale
+
+    def train_step(self, batch):
+        loss, (z1, _) = self.descend(self.project, self.redundancy, *self.make_views(batch))
+        return self.watch(loss, z1)
+
+    def project(self, x1, x2):
+        """Two views [b, S, S, C] -> z1, z2 [b, d]; each view with its own batch's statistics."""
+        return tuple(self.projector(self.backbone(x, training=True), training=True) for x in (x1, x2))
+
+    def redundancy(self, z1, z2):
+        """Equation (1), the same on all replicas: sum of (1 - C_ii)² and lambda times the sum of the other C_ij²."""
+        c = cross_correlation(distribute.gather(z1), distribute.gather(z2))
+        diagonal = tf.linalg.diag_part(c)
+        invariance = tf.reduce_sum((1.0 - diagonal) ** 2)
+        others = tf.reduce_sum(c**2) - tf.reduce_sum(diagonal**2)
+        return self.loss_scale * (invariance + self.off_diagonal_weight * others)
+
+
+def cross_correlation(z1, z2):
+    """Equation (2): correlations of the features of two views over a batch.
+
+    Args:
+        z1, z2: float [B, d].
+
+    Returns:
+        float32 [d, d], rows of z1's features, columns of z2's, in [-1, 1].
+    """
+    return tf.matmul(_standardized(z1), _standardized(z2), transpose_a=True) / tf.cast(tf.shape(z1)[0], tf.float32)
+
+
+def _standardized(z):
+    """Each feature with mean 0 and variance 1 over the batch; the variance is the biased one."""
+    mean, variance = tf.nn.moments(tf.cast(z, tf.float32), axes=[0])
+    return (tf.cast(z, tf.float32) - mean) * tf.math.rsqrt(variance + EPSILON)
+
+
+Method = BarlowTwins

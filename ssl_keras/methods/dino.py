@@ -1,0 +1,164 @@
+"""DINO (Caron et al., 2021, arXiv:2104.14294): a student matches the output of its own moving average, a teacher.
+
+Both give each view a distribution over K dimensions. The teacher sees only the two large views; a centre, taken off its
+outputs, and a low temperature keep it from giving every image the same, in one dimension or in all alike. What is
+evaluated and shipped is the teacher's backbone.
+
+Departures: no drop-path in the student (its ViT has none); while the last layer is held still, weight decay still
+shortens its directions, whose length plays no part.
+"""
+
+import keras
+import tensorflow as tf
+
+from ssl_keras import distribute
+from ssl_keras.methods.base import SSLModel
+from ssl_keras.nn.batch_norm import FusedBatchNormalization
+from ssl_keras.nn.multi_crop import MultiCrop
+from ssl_keras.nn.prototypes import Prototypes
+from ssl_keras.nn.state import MomentumEncoder
+from ssl_keras.schedules import half_cosine
+
+
+class DINO(SSLModel):
+    """DINO.
+
+    Args:
+        hidden_dim: width of the head's two hidden layers.
+        bottleneck_dim: dimension of the head's output, normalised, before the last layer.
+        head_batch_norm: whether the head's two hidden layers are normalised over the batch (not in the paper, whose
+            ViTs have no batch norm anywhere; ResNets start much faster with it).
+        prototypes: K, dimension of the distributions.
+        student_temperature: > 0.
+        teacher_temperature: > 0, at the end of its warm-up.
+        teacher_temperature_start: > 0, at the start.
+        teacher_warmup: fraction of the run in which the teacher's temperature rises linearly, in [0, 1].
+        momentum: of the teacher at the start, in [0, 1]; it goes to 1 along a cosine (0.9995 at batch 256).
+        center_momentum: of the centre, in [0, 1].
+        freeze_epochs: epochs at the start in which the last layer is held still.
+    """
+
+    default_views = "dino"
+    state = ("target/", "center/")
+
+    def __init__(
+        self,
+        backbone,
+        views,
+        *,
+        num_examples: int,
+        batch_size: int,
+        total_steps: int,
+        hidden_dim: int = 2048,
+        bottleneck_dim: int = 256,
+        head_batch_norm: bool = False,
+        prototypes: int = 65536,
+        student_temperature: float = 0.1,
+        teacher_temperature: float = 0.07,
+        teacher_temperature_start: float = 0.04,
+        teacher_warmup: float = 0.1,
+        momentum: float = 0.996,
+        center_momentum: float = 0.9,
+        freeze_epochs: float = 1.0,
+    ):
+        temperatures = {
+            "student_temperature": student_temperature,
+            "teacher_temperature": teacher_temperature,
+            "teacher_temperature_start": teacher_temperature_start,
+        }
+        for name, value in temperatures.items():
+            if value <= 0:
+                raise ValueError(f"{name} must be greater than 0, got {value}")
+        shares = {"teacher_warmup": teacher_warmup, "momentum": momentum, "center_momentum": center_momentum}
+        for name, value in shares.items():
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must lie in [0, 1], got {value}")
+        super().__init__(backbone, views, z_dim=bottleneck_dim)
+        self.crops = MultiCrop(backbone, [policy.size for policy in views.views])
+        self.head = projection_head(backbone.output_shape[-1], hidden_dim, bottleneck_dim, head_batch_norm)
+        self.prototypes = Prototypes(prototypes, bottleneck_dim, weight_norm=True)
+        last = keras.Sequential([keras.Input((bottleneck_dim,)), self.prototypes])
+        self.target = MomentumEncoder(backbone, self.head, last)
+        self.center = Center(prototypes, center_momentum)
+        self.student_temperature = student_temperature
+        self.teacher_temperatures = teacher_temperature_start, teacher_temperature
+        self.warmup_steps = max(teacher_warmup * total_steps, 1.0)
+        self.momentum, self.total_steps = momentum, total_steps
+        self.freeze_steps = freeze_epochs * (num_examples // batch_size)
+
+    @property
+    def encoder(self):
+        """The teacher's backbone: it is better than the student's throughout training (section 3.1)."""
+        return self.target.models[0]
+
+    def train_step(self, batch):
+        step = tf.cast(self.optimizer.iterations, tf.float32)
+        views = self.make_views(batch)
+        teacher = self.without_gradient(self.teach, *views[:2])
+        temperature = self.temperature_at(step)
+
+        def embed(*views):
+            return self.compare(step < self.freeze_steps, *views)
+
+        def loss_of(z1, *scores):
+            return self.cross_entropy(teacher, scores, temperature)
+
+        loss, (z1, *_) = self.descend(embed, loss_of, *views)
+        self.target.update(1.0 - (1.0 - self.momentum) * half_cosine(step / self.total_steps))
+        self.center.update(teacher)
+        return self.watch(loss, z1)
+
+    def teach(self, x1, x2):
+        """The large views [b, S, S, C] -> the teacher's outputs, [b, K] each, before centring."""
+        return tuple(tf.split(self.target(tf.concat([x1, x2], axis=0)), 2))
+
+    def compare(self, frozen, *views):
+        """Views [b, s_v, s_v, C] -> the first one's z [b, d], and the student's outputs [b, K] of all views."""
+        z = self.head(tf.concat(self.crops(*views), axis=0), training=True)
+        return tf.split(z, len(views))[0], *tf.split(self.prototypes(z, frozen=frozen), len(views))
+
+    def cross_entropy(self, teacher, student, temperature):
+        """Equation (3): mean over all pairs of a large view of the teacher's and another one of the student's."""
+        log_p = [tf.nn.log_softmax(s / self.student_temperature) for s in student]
+        loss = 0.0
+        for i, output in enumerate(teacher):
+            target = tf.nn.softmax((output - self.center.mean) / temperature)
+            others = sum(log_p[v] for v in range(len(student)) if v != i) / (len(student) - 1)
+            loss -= tf.reduce_mean(tf.reduce_sum(target * others, axis=-1)) / len(teacher)
+        return loss
+
+    def temperature_at(self, step):
+        """The teacher's temperature, float32 scalar."""
+        start, end = self.teacher_temperatures
+        return start + (end - start) * tf.minimum(step / self.warmup_steps, 1.0)
+
+
+class Center(keras.layers.Layer):
+    """The moving average of the teacher's outputs, equation (4)."""
+
+    def __init__(self, dim, momentum, name="center"):
+        super().__init__(name=name)
+        self.mean = self.add_weight(shape=(dim,), initializer="zeros", trainable=False, dtype="float32", name="mean")
+        self.momentum = momentum
+        self.built = True
+
+    def update(self, outputs):
+        """c ← m·c + (1 - m)·mean over views and global batch of `outputs`, [b, K] each; call it after the loss."""
+        new = distribute.mean(tf.reduce_mean(tf.concat(outputs, axis=0), axis=0))
+        self.mean.assign(self.momentum * self.mean + (1.0 - self.momentum) * new)
+
+
+def projection_head(input_dim, hidden_dim, output_dim, batch_norm=False):
+    """DINO's head up to its last layer: three linear layers with GELU between them (section 3.1)."""
+    head = keras.Sequential([keras.Input((input_dim,), name="features")], name="head")
+    for i, units in enumerate((hidden_dim, hidden_dim, output_dim), 1):
+        initial = keras.initializers.TruncatedNormal(stddev=0.02)
+        head.add(keras.layers.Dense(units, kernel_initializer=initial, name=f"head_linear{i}"))
+        if i < 3 and batch_norm:
+            head.add(FusedBatchNormalization(name=f"head_bn{i}"))
+        if i < 3:
+            head.add(keras.layers.Activation("gelu", name=f"head_gelu{i}"))
+    return head
+
+
+Method = DINO

@@ -1,0 +1,103 @@
+"""MAE (He et al., 2022, arXiv:2111.06377): three quarters of an image's patches are hidden and painted from the rest.
+
+The encoder, a vision transformer, sees the visible patches alone, which makes it cheap; a small decoder, thrown away
+afterwards, gets a shared mask token in place of the others and gives all pixels. Only the hidden patches count.
+
+What is shipped is the backbone on whole images. Its features separate classes poorly by distances: judge them by a
+linear probe or by fine-tuning, not by nearest neighbours.
+"""
+
+import tensorflow as tf
+
+from ssl_keras.methods.base import SSLModel
+from ssl_keras.nn import masking, vit
+
+EPSILON = 1e-6  # added to a patch's variance
+
+
+class MAE(SSLModel):
+    """Masked autoencoder; the backbone must be one of `vit.ARCHITECTURES`.
+
+    Args:
+        mask_ratio: share of the patches that is hidden, in (0, 1): 0.75.
+        decoder_dim: of the decoder's tokens, a multiple of 4 and of the heads.
+        decoder_depth: its blocks (73.5 linear with 8, 65.5 with 1: Table 1a).
+        decoder_heads: its attention heads.
+        normalize_patches: whether each patch of the target has mean 0 and variance 1 (Table 1d: 73.9 instead of 73.5).
+    """
+
+    default_views = "mae"
+
+    def __init__(
+        self,
+        backbone,
+        views,
+        *,
+        mask_ratio: float = 0.75,
+        decoder_dim: int = 512,
+        decoder_depth: int = 8,
+        decoder_heads: int = 16,
+        normalize_patches: bool = True,
+    ):
+        parts = {layer.name: layer for layer in backbone.layers}
+        if not {"embed", "transformer"} <= set(parts):
+            known = ", ".join(vit.ARCHITECTURES)
+            raise ValueError(
+                f"mae hides patches of a vision transformer, got the backbone {backbone.name}: use {known}"
+            )
+        if decoder_dim % decoder_heads or decoder_dim % 4:
+            raise ValueError(
+                f"decoder_dim must be a multiple of 4 and of decoder_heads={decoder_heads}, got {decoder_dim}"
+            )
+        super().__init__(backbone, views)
+        self.normalization = parts.get("normalization", tf.identity)
+        self.embed, self.transformer = parts["embed"], parts["transformer"]
+        self.num_patches, dim = self.embed.output_shape[1:]
+        self.patch = self.embed.get_layer("patch_projection").kernel_size[0]
+        self.kept = round(self.num_patches * (1.0 - mask_ratio))
+        if not 0 < self.kept < self.num_patches:
+            raise ValueError(
+                f"mask_ratio must hide some of the {self.num_patches} patches and leave some, got {mask_ratio}"
+            )
+        channels, side = backbone.input_shape[-1], backbone.input_shape[1]
+        self.decoder = masking.Decoder(
+            dim, self.patch**2 * channels, side // self.patch, decoder_dim, decoder_depth, decoder_heads
+        )
+        self.normalize_patches = normalize_patches
+
+    def train_step(self, batch):
+        (images,) = self.make_views(batch)
+        noise = self.draws(self.places(batch), self.num_patches)
+
+        def loss_of(painted):
+            return self.error(painted, images, noise)
+
+        loss, _ = self.descend(self.paint, loss_of, images, noise)
+        return self.watch(loss)
+
+    def paint(self, images, noise):
+        """Images [b, S, S, C] and draws [b, N], of which the smallest are visible -> all patches [b, N, p·p·C]."""
+        visible, restore = masking.shuffle_order(noise, self.kept)
+        tokens = self.embed(self.normalization(images), training=True)
+        encoded = self.transformer(tf.gather(tokens, visible, axis=1, batch_dims=1), training=True)
+        return (self.decoder(encoded, restore),)
+
+    def error(self, painted, images, noise):
+        """Mean squared error of the hidden patches (section 3, "Reconstruction target")."""
+        target = masking.split_patches(self.normalization(images), self.patch)
+        if self.normalize_patches:
+            target = _standardized(target)
+        _, restore = masking.shuffle_order(noise, self.kept)
+        hidden = tf.cast(restore >= self.kept, tf.float32)
+        errors = tf.reduce_mean((painted - target) ** 2, axis=-1)
+        return tf.reduce_mean(tf.reduce_sum(errors * hidden, axis=1)) / (self.num_patches - self.kept)
+
+
+def _standardized(patches):
+    """Each patch with mean 0 and variance 1, the unbiased one, as in the released code."""
+    centred = patches - tf.reduce_mean(patches, axis=-1, keepdims=True)
+    variance = tf.reduce_sum(centred**2, axis=-1, keepdims=True) / (patches.shape[-1] - 1)
+    return centred * tf.math.rsqrt(variance + EPSILON)
+
+
+Method = MAE

@@ -1,0 +1,71 @@
+"""Prototypes: unit directions that embeddings are compared with, and their balanced assignment."""
+
+import keras
+import tensorflow as tf
+
+from ssl_keras import losses
+from ssl_keras.nn import initializers
+
+
+class Prototypes(keras.layers.Layer):
+    """Cosine similarities of embeddings to learned directions: float [B, dim] -> float32 [B, count] in [-1, 1].
+
+    Float32 under mixed precision too.
+
+    Args:
+        count: prototypes (SwAV: 3000, DINO: 65,536).
+        dim: of the embeddings, which need not have unit length.
+        weight_norm: True: directions are divided by their length in every call, and the gradient knows (DINO's
+            weight-normed last layer with g = 1). False: they are as they are, and `normalize` gives them unit length
+            (SwAV).
+    """
+
+    def __init__(self, count, dim, weight_norm=False, name="prototypes", **kwargs):
+        super().__init__(name=name, **{**kwargs, "dtype": "float32"})
+        self.count, self.dim, self.weight_norm = count, dim, weight_norm
+        self.directions = self.add_weight(
+            shape=(count, dim), initializer=initializers.uniform_fan_in(dim, None, name), name="directions"
+        )
+        self.built = True
+
+    def call(self, z, frozen=False):
+        """See the class; `frozen`, a bool or a scalar tensor: whether the prototypes get no gradient."""
+        directions = tf.convert_to_tensor(self.directions)
+        directions = tf.where(frozen, tf.stop_gradient(directions), directions)
+        if self.weight_norm:
+            directions = losses.l2_normalize(directions)
+        return tf.matmul(losses.l2_normalize(z), directions, transpose_b=True)
+
+    def normalize(self):
+        """Gives every prototype unit length, in place."""
+        self.directions.assign(losses.l2_normalize(self.directions))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.count)
+
+    def get_config(self):
+        return {**super().get_config(), "count": self.count, "dim": self.dim, "weight_norm": self.weight_norm}
+
+
+def sinkhorn(scores, epsilon=0.05, iterations=3, used=None):
+    """Soft assignments of samples to prototypes that use all prototypes alike (SwAV, arXiv:2006.09882, section 3.1).
+
+    Of exp(scores / epsilon), each prototype's column and then each sample's row is brought to its share, `iterations`
+    times (Sinkhorn and Knopp, 1967); in logarithms, so that no epsilon overflows.
+
+    Args:
+        scores: float32 [B, K]; no gradient flows back to them.
+        epsilon: positive float: the smaller, the harder are the assignments.
+        iterations: int.
+        used: float32 [B], 1 for samples that count, 0 for those that leave the others' assignments as they are; None:
+            all count.
+
+    Returns:
+        float32 [B, K]; rows sum to 1, columns, among the samples that count, to about their number over K.
+    """
+    log_q = tf.stop_gradient(scores) / epsilon
+    absent = 0.0 if used is None else tf.math.log(used)[:, None]  # 0 or -inf
+    for _ in range(iterations):
+        log_q -= tf.reduce_logsumexp(log_q + absent, axis=0, keepdims=True)
+        log_q -= tf.reduce_logsumexp(log_q, axis=1, keepdims=True)
+    return tf.exp(log_q)

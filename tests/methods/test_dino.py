@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.methods import harness
+
+TINY = {"hidden_dim": 32, "bottleneck_dim": 16, "prototypes": 32, "momentum": 0.5, "freeze_epochs": 0.0}
+SCENES = [
+    "--view_arg=crop_area=(0.25,1.0)",
+    "--view_arg=hue=0.4",
+    "--view_arg=grayscale=0.5",
+    "--method_arg=hidden_dim=512",
+    "--method_arg=prototypes=1024",
+    "--method_arg=momentum=0.9",
+]
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def outputs(views, b=6, k=32, seed=0):
+    return list(np.random.default_rng(seed).uniform(-1, 1, (views, b, k)).astype(np.float32))
+
+
+def test_loss_is_the_papers_equation():
+    method = harness.make("dino")
+    center = np.linspace(-0.2, 0.2, 32).astype(np.float32)
+    method.center.mean.assign(center)
+    teacher, student = outputs(2), outputs(4, seed=1)
+    terms = [
+        -np.mean(np.sum(softmax((teacher[i] - center) / 0.05) * np.log(softmax(student[v] / 0.1)), axis=1))
+        for i in range(2)
+        for v in range(4)
+        if v != i
+    ]
+    loss = method.cross_entropy(list(map(tf.constant, teacher)), list(map(tf.constant, student)), 0.05)
+    assert float(loss) == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+def test_the_centre_moves_after_the_loss_by_a_tenth_of_the_teachers_mean():
+    method = harness.make("dino", learning_rate=0.0)
+    batch = next(iter(harness.batches(1)))
+    views = method.make_views(batch)
+    teacher = method.teach(*views[:2])
+    loss_before = method.cross_entropy(teacher, method.compare(False, *views)[1:], method.temperature_at(0.0))
+    logs = harness.train(method, harness.batches(1))
+    assert logs["loss"] == pytest.approx(float(loss_before), rel=1e-5)
+    np.testing.assert_allclose(method.center.mean.numpy(), 0.1 * np.mean(np.concatenate(teacher), axis=0), atol=1e-6)
+
+
+def test_the_teacher_is_shipped_and_follows_the_student():
+    method = harness.make("dino", momentum=0.9)
+    before = [v.numpy() for v in method.encoder.trainable_variables + method.encoder.non_trainable_variables]
+    assert method.encoder is not method.backbone and len(before) == len(method.backbone.weights)
+    start = method.target.models[0].get_layer("stem_conv").kernel.numpy()
+    harness.train(method, harness.batches(1))
+    student = method.backbone.get_layer("stem_conv").kernel.numpy()
+    moved = method.encoder.get_layer("stem_conv").kernel.numpy()
+    np.testing.assert_allclose(moved, 0.9 * start + 0.1 * student, atol=1e-6)
+
+
+def test_the_last_layer_is_held_still_at_first():
+    method = harness.make("dino", freeze_epochs=0.5)  # two steps
+    before = method.prototypes.directions.numpy()
+    harness.train(method, harness.batches(2))
+    np.testing.assert_array_equal(method.prototypes.directions.numpy(), before)
+    harness.train(method, harness.batches(1))
+    assert np.any(method.prototypes.directions.numpy() != before)
+
+
+def test_the_teachers_temperature_rises_linearly_and_stays():
+    method = harness.make("dino", teacher_warmup=0.4)  # four of ten steps
+    temperatures = [float(method.temperature_at(float(step))) for step in (0, 2, 4, 9)]
+    np.testing.assert_allclose(temperatures, [0.04, 0.055, 0.07, 0.07], rtol=1e-5)
+
+
+@pytest.mark.parametrize("option", [{"student_temperature": 0.0}, {"teacher_temperature": -1.0}, {"momentum": 1.5}])
+def test_options_out_of_range_are_refused(option):
+    with pytest.raises(ValueError, match=next(iter(option))):
+        harness.make("dino", **option)
