@@ -95,8 +95,6 @@ class SSLModel(keras.Model):
         variables = self.trainable_variables
         weight = self.optimizer.scale_loss(tf.constant(1.0 / distribute.num_replicas(), loss.dtype))
         gradients = tape.gradient(loss, variables, output_gradients=weight)
-        # That of a ViT's class token, a row of an embedding, comes as slices, which not every optimizer takes.
-        gradients = [tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g for g in gradients]
         self.optimizer.apply(gradients, variables)
 
     def places(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -106,7 +104,8 @@ class SSLModel(keras.Model):
 
     def draws(self, places: tf.Tensor, count: int) -> tf.Tensor:
         """Draws U(0, 1) of this step, float32 [len(places), count] in [0, 1): functions of (seed, step, place)."""
-        return draws.place_draws(self.views.seed, self.optimizer.iterations, places, count)
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+        return draws.place_draws(self.views.seed, step, places, count)
 
     def watch(self, loss: tf.Tensor, z: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """Updates the running means of the loss and of `z_std`; returns the logs of the step."""

@@ -1,0 +1,55 @@
+"""RotNet (Gidaris et al., 2018, arXiv:1803.07728): by how many right angles has this image been turned?
+
+To tell, the network must know what is up in an image, and so what is in it. All rotations of an image go through it in
+one batch. Layers in the middle transfer best (table 1): the last ones specialise in the task.
+
+Departure: the eight rotations of table 2 show the inscribed square at full size (see `patches.Rotations`).
+"""
+
+import keras
+import tensorflow as tf
+
+from ssl_keras.methods.base import SSLModel
+from ssl_keras.views.patches import Rotations
+
+
+class RotNet(SSLModel):
+    """Classification of the angle by one linear layer on the representation.
+
+    Args:
+        rotations: how many, evenly spread over the circle: 4, or for the study of table 2 8 or 2.
+        first_angle: a multiple of 90 degrees; with rotations=2, 0 means {0, 180} and 90 means {90, 270}.
+    """
+
+    default_views = "rotation"
+
+    def __init__(self, backbone, views, *, rotations: int = 4, first_angle: int = 0):
+        super().__init__(backbone, views)
+        self.rotate = Rotations(rotations, first_angle, views.seed)
+        self.classifier = keras.layers.Dense(rotations, dtype="float32", name="classifier")
+        self.classifier.build(backbone.output_shape)
+        self.rotations = rotations
+        self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        self.chance = keras.metrics.Mean(name="chance")
+
+    def train_step(self, batch):
+        (x,) = self.make_views(batch)
+        turned, angles = self.rotate(x, step=self.optimizer.iterations)
+
+        def cross_entropy(logits):
+            """Equation (3): the mean over images of the mean over their rotations."""
+            return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(angles, logits))
+
+        loss, (logits,) = self.descend(self.classify, cross_entropy, turned)
+        self.accuracy.update_state(angles, logits)
+        self.chance.update_state(1 / self.rotations)
+        return self.watch(loss)
+
+    def classify(self, turned):
+        """All rotations of each view [b, n, S, S, C] -> (logits [b, n, n],); n b images make one batch's statistics."""
+        images = tf.reshape(turned, [-1, *turned.shape[2:]])
+        logits = self.classifier(self.backbone(images, training=True))
+        return (tf.reshape(logits, [-1, self.rotations, self.rotations]),)
+
+
+Method = RotNet
