@@ -35,10 +35,10 @@ demo: $(READY)
 	$(BIN)/python -m tools.demo --workdir=runs/demo
 
 test: $(READY_DEV)
-	$(BIN)/python -m pytest -q -m "not slow" --durations=10
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" --durations=10
 
 test-all: $(READY_DEV)
-	$(BIN)/python -m pytest -q --durations=20
+	$(BIN)/python -m pytest -q -n 2 --durations=20
 
 lint: $(READY_DEV)
 	$(BIN)/ruff check .

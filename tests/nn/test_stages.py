@@ -49,5 +49,5 @@ def test_a_vit_is_cut_after_each_block(tmp_path):
 def test_an_unknown_stage_is_refused_with_the_known_ones():
     backbone = build_backbone("resnet8", 16, width=0.25)
     assert stages.cut(backbone, stages.WHOLE) is backbone
-    with pytest.raises(ValueError, match="no stage 'stage9'.*stage1, stage2, stage3, representation"):
+    with pytest.raises(ValueError, match=r"no stage 'stage9'.*stage1, stage2, stage3, representation"):
         stages.cut(backbone, "stage9")
