@@ -24,6 +24,18 @@ def negative_cosine(p, z):
     return -tf.reduce_mean(tf.reduce_sum(l2_normalize(p) * l2_normalize(z), axis=-1))
 
 
+def info_nce(positive, negatives, temperature):
+    """The mean over the rows of InfoNCE (MoCo, arXiv:1911.05722, eq. 1): one positive told from K negatives.
+
+    Args:
+        positive: float32 [b, 1], each query's similarity to its own key.
+        negatives: float32 [b, K], to the others.
+        temperature: positive float.
+    """
+    logits = tf.concat([positive, negatives], axis=1) / temperature
+    return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1) - logits[:, 0])
+
+
 def nt_xent(z1, z2, temperature):
     """The normalized temperature-scaled cross entropy (SimCLR, arXiv:2002.05709, eq. 1 and Algorithm 1).
 

@@ -5,12 +5,11 @@ too. The dictionary is as consistent as can be, but no larger than the batch (th
 MoCo's queue and the memory bank are compared with.
 """
 
-import keras
 import tensorflow as tf
 
 from ssl_keras import distribute, losses
 from ssl_keras.methods.base import SSLModel
-from ssl_keras.nn import heads
+from ssl_keras.nn import heads, state
 from ssl_keras.nn.shuffling_bn import ShufflingBN
 
 
@@ -45,8 +44,8 @@ class EndToEnd(SSLModel):
             raise ValueError(f"temperature must be greater than 0, got {temperature}")
         super().__init__(backbone, views, z_dim=projection_dim)
         self.projector = heads.moco_head(backbone.output_shape[-1], hidden_dim or None, projection_dim)
-        self.key_backbone = backbone if shared else _copy(backbone)
-        self.key_projector = self.projector if shared else _copy(self.projector)
+        self.key_backbone = backbone if shared else state.copied(backbone, "key")
+        self.key_projector = self.projector if shared else state.copied(self.projector, "key")
         self.bn = ShufflingBN(batch_size, bn_splits)
         self.temperature = temperature
 
@@ -68,14 +67,6 @@ class EndToEnd(SSLModel):
         logits = tf.matmul(q, distribute.gather(k), transpose_b=True) / self.temperature  # [b, B]
         labels = self.bn.mine(tf.argsort(order))  # where each image's key has gone
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-
-
-def _copy(model):
-    """A second trainable model with the same weights, whose variables' paths begin with "key/"."""
-    with keras.name_scope("key"):
-        copy = keras.models.clone_model(model, recursive=True)
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 Method = EndToEnd

@@ -75,8 +75,7 @@ class MemoryBankContrast(SSLModel):
         positive = tf.reduce_sum(q * self.bank.lookup(index), axis=-1, keepdims=True)  # [b, 1]
         negative = tf.matmul(q, self.bank.lookup(drawn), transpose_b=True)  # [b, K]
         negative = tf.where(index[:, None] == drawn[None], -1e9, negative)
-        logits = tf.concat([positive, negative], axis=1) / self.temperature
-        return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1) - logits[:, 0])
+        return losses.info_nce(positive, negative, self.temperature)
 
 
 Method = MemoryBankContrast

@@ -90,8 +90,7 @@ class MoCo(SSLModel):
 
     def _info_nce(self, q, k, queue):
         positive = tf.reduce_sum(q * k, axis=-1, keepdims=True)  # [b, 1]
-        logits = tf.concat([positive, tf.matmul(q, queue, transpose_b=True)], axis=1) / self.temperature  # [b, 1 + K]
-        return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=1) - logits[:, 0])
+        return losses.info_nce(positive, tf.matmul(q, queue, transpose_b=True), self.temperature)
 
     def _query(self, x):
         return self.projector(self.backbone(x, training=True), training=True)

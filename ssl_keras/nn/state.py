@@ -25,7 +25,7 @@ class MomentumEncoder(keras.layers.Layer):
 
     def __init__(self, *models, name="target", reseed=False):
         super().__init__(name=name)
-        self.models = [_copy(model, name, reseed) for model in models]
+        self.models = [copied(model, name, reseed) for model in models]
         self._pairs = lambda: pairs  # not an attribute: Keras would take the online variables for this layer's own
         pairs = [
             pair
@@ -51,7 +51,7 @@ class MomentumEncoder(keras.layers.Layer):
             copy.assign(copy + (1.0 - momentum) * (online - copy))
 
 
-def _copy(model, name, reseed):
+def copied(model, name, reseed=False):
     """A clone of `model` whose variables' paths begin with `name`, with its weights, or with initial ones of other
     seeds."""
 

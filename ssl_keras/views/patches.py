@@ -13,6 +13,7 @@ import keras_cv
 import numpy as np
 import tensorflow as tf
 
+from ssl_keras import distribute
 from ssl_keras.views import draws
 from ssl_keras.views.color import LUMA
 from ssl_keras.views.render import FULL_SCALE
@@ -78,9 +79,8 @@ class PretextLayer(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
 
 def places(images):
     """The places of this replica's images in the global batch: int32 [b]."""
-    context = tf.distribute.get_replica_context()
     batch = tf.shape(images)[0]
-    return tf.cast(context.replica_id_in_sync_group if context else 0, tf.int32) * batch + tf.range(batch)
+    return distribute.replica_id() * batch + tf.range(batch)
 
 
 # ---- rotation -------------------------------------------------------------------------------------------------------
