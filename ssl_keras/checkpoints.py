@@ -1,12 +1,16 @@
-"""Exact resume: the whole state of a run at the end of an epoch, in checked, pickle-free files.
+"""Exact resume: the whole state of a run after a step, in checked, pickle-free files.
 
-`checkpoints/epoch_000003/` holds `state.npz` (every weight of the method, its queues and statistics included, and every
-optimizer variable) and `manifest.json` (epoch, metrics so far, variable list, SHA-256 of the state). Order and views
-are functions of (seed, epoch) and (seed, step), so nothing else is needed to go on as if never stopped.
+`checkpoints/step_00001234/` holds `state.npz` (every weight of the method, its queues, banks and statistics included,
+every optimizer variable, and the running means of the epoch) and `manifest.json` (the position, metrics so far, variable
+list, SHA-256 of the state and of the manifest itself). Order and views are functions of (seed, epoch) and (seed, step), so
+nothing else is needed to go on as if never stopped.
 """
 
+import dataclasses
 import hashlib
+import json
 import os
+import zipfile
 
 import keras
 import numpy as np
@@ -14,7 +18,26 @@ from absl import logging
 
 from ssl_keras import files
 
-_PREFIX = "epoch_"
+_PREFIX = "step_"
+
+
+@dataclasses.dataclass
+class Position:
+    """Where a run is.
+
+    Args:
+        step: optimizer steps made.
+        history: the lines of `metrics.jsonl` so far.
+        bad: numbers of the images that could not be read so far, on which the order of those that stream depends.
+        seconds: that the epoch in whose middle this is has taken.
+        skipped: steps that were taken back, `loop.fit`'s `undo_nonfinite`.
+    """
+
+    step: int = 0
+    history: list[dict] = dataclasses.field(default_factory=list)
+    bad: list[int] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0
+    skipped: int = 0
 
 
 class Checkpoints:
@@ -23,38 +46,41 @@ class Checkpoints:
     Args:
         directory: where they lie; made when the first is saved.
         keep: how many are kept; at least 2, so that a damaged newest one has a predecessor.
+        writes: whether this process writes them. On several workers all must call `save`, since reading what the
+            replicas count needs all of them, and one writes.
     """
 
-    def __init__(self, directory: str, keep: int = 2):
+    def __init__(self, directory: str, keep: int = 2, writes: bool = True):
         self.directory = directory
-        self.keep = keep
+        self.keep = max(keep, 2)
+        self.writes = writes
 
-    def save(self, method: keras.Model, epoch: int, history: list[dict]) -> None:
-        """Saves the state after `epoch` finished epochs; earlier checkpoints stay until the new one is whole."""
-        os.makedirs(self.directory, exist_ok=True)
+    def save(self, method: keras.Model, position: Position) -> None:
+        """Saves the state; earlier checkpoints stay until the new one is whole.
+
+        Raises:
+            OSError: it could not be written, for want of space say; the earlier ones are as they were.
+        """
         variables = _variables(method)
-        with files.replacing(os.path.join(self.directory, f"{_PREFIX}{epoch:06d}")) as folder:
+        values = [keras.ops.convert_to_numpy(v) for v in variables]
+        if not self.writes:
+            return
+        os.makedirs(self.directory, exist_ok=True)
+        with files.replacing(os.path.join(self.directory, f"{_PREFIX}{position.step:08d}")) as folder:
             os.makedirs(folder)
             state = os.path.join(folder, "state.npz")
-            with open(state, "wb") as file:
-                np.savez(file, **{_key(i): keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)})
-                file.flush()
-                os.fsync(file.fileno())
-            files.write_json(
-                os.path.join(folder, "manifest.json"),
-                {
-                    "epoch": epoch,
-                    "history": history,
-                    "sha256": _sha256(state),
-                    "variables": [[v.path, list(v.shape)] for v in variables],
-                },
-            )
+            _write_arrays(state, values)
+            manifest = {
+                **dataclasses.asdict(position),
+                "sha256": _sha256(state),
+                "variables": [[v.path, list(v.shape)] for v in variables],
+            }
+            files.write_json(os.path.join(folder, "manifest.json"), {**manifest, "manifest_sha256": _digest(manifest)})
         for name in self._names()[: -self.keep]:
             files.remove(os.path.join(self.directory, name))
 
-    def restore(self, method: keras.Model) -> tuple[int, list[dict]]:
-        """Brings the method to its newest whole checkpoint; returns (finished epochs, metrics so far), (0, [])
-        without one.
+    def restore(self, method: keras.Model) -> Position:
+        """Brings the method to its newest whole checkpoint and returns where it is; step 0 without one.
 
         A damaged checkpoint is named and the one before it used.
         """
@@ -62,12 +88,12 @@ class Checkpoints:
             folder = os.path.join(self.directory, name)
             try:
                 manifest = _read_whole(folder)
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, TypeError) as error:
                 logging.warning("checkpoint %s is damaged (%s); trying the one before it", folder, error)
                 continue
             _assign(method, os.path.join(folder, "state.npz"), manifest)
-            return manifest["epoch"], manifest["history"]
-        return 0, []
+            return Position(**{field.name: manifest[field.name] for field in dataclasses.fields(Position)})
+        return Position()
 
     def _names(self) -> list[str]:
         if not os.path.isdir(self.directory):
@@ -76,15 +102,28 @@ class Checkpoints:
 
 
 def _variables(method: keras.Model) -> list[keras.Variable]:
-    return [*method.weights, *method.optimizer.variables]
+    return [*method.weights, *method.optimizer.variables, *method.metrics_variables]
 
 
 def _key(position: int) -> str:
     return f"v{position:05d}"  # by position: names that Keras counts up may differ between processes
 
 
+def _write_arrays(path: str, values: list[np.ndarray]) -> None:
+    """A .npz file, on the disk when this returns."""
+    with open(path, "wb") as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            for position, value in enumerate(values):
+                with archive.open(f"{_key(position)}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, np.asarray(value), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _read_whole(folder: str) -> dict:
     manifest = files.read_json(os.path.join(folder, "manifest.json"))
+    if manifest.pop("manifest_sha256") != _digest(manifest):
+        raise ValueError("manifest.json does not match its checksum")
     if _sha256(os.path.join(folder, "state.npz")) != manifest["sha256"]:
         raise ValueError("state.npz does not match its checksum")
     return manifest
@@ -102,6 +141,10 @@ def _assign(method: keras.Model, state: str, manifest: dict) -> None:
     with np.load(state, allow_pickle=False) as arrays:
         for position, variable in enumerate(variables):
             variable.assign(arrays[_key(position)])
+
+
+def _digest(manifest: dict) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: str) -> str:

@@ -15,10 +15,11 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 
 from ssl_keras import methods
+from ssl_keras.interrupts import AGAIN, Interrupted
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
 OURS = (PACKAGE + os.sep, os.path.join(os.path.dirname(PACKAGE), "tools") + os.sep)
-STRATEGIES = ("default", "mirrored", "tpu")
+STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -73,8 +74,12 @@ class Config:
     strategy: str = "default"
     num_devices: int | None = None
     tpu: str | None = None
+    steps_per_execution: int = 1
+    jit_compile: str = "auto"
+    skip_nonfinite: int = 0
     knn_every: int = 0
-    checkpoint_every: int = 1
+    checkpoint_every: str = "1"
+    keep_checkpoints: int = 2
     max_bad_fraction: float = 0.01
 
     def differences(self, other: "Config") -> list[str]:
@@ -82,13 +87,42 @@ class Config:
 
         Where a run lies, on what it runs and what this one leaves open make no difference.
         """
-        ignored = {"workdir", "data_dir", "strategy", "num_devices", "tpu", "knn_every", "checkpoint_every"}
+        ignored = {
+            "workdir",
+            "data_dir",
+            "strategy",
+            "num_devices",
+            "tpu",
+            "steps_per_execution",
+            "jit_compile",
+            "skip_nonfinite",
+            "knn_every",
+            "checkpoint_every",
+            "keep_checkpoints",
+        }
         lines = []
         for field in dataclasses.fields(self):
             mine, theirs = getattr(self, field.name), getattr(other, field.name)
             if field.name not in ignored and mine is not None and mine != theirs:
                 lines.append(f"--{field.name}: {_shown(theirs)} there, {_shown(mine)} here")
         return lines
+
+    @property
+    def checkpoint_interval(self) -> tuple[float, str]:
+        """`checkpoint_every` as (number, "epochs" or "minutes"); ValueError where it is neither."""
+        number, unit = self.checkpoint_every.removesuffix("min"), "epochs"
+        if number != self.checkpoint_every:
+            unit = "minutes"
+        try:
+            value = float(number) if unit == "minutes" else int(number)
+        except ValueError:
+            value = 0
+        if not value > 0:
+            raise ValueError(
+                f"--checkpoint_every must be a number of epochs, such as 1, or of minutes, such as 30min; got "
+                f"{self.checkpoint_every!r}"
+            )
+        return value, unit
 
     def flag_lines(self) -> str:
         """The run as a flagfile: one line for each field."""
@@ -163,8 +197,12 @@ HELP = {
     "strategy": " | ".join(STRATEGIES),
     "num_devices": "devices (mirrored); unset: all",
     "tpu": "name or address of the TPU (strategy=tpu)",
+    "steps_per_execution": "steps between two looks at the loss: more keep an accelerator busy",
+    "jit_compile": "auto | true | false: whether XLA compiles the whole step; auto: on a single GPU (TPUs always)",
+    "skip_nonfinite": "take back so many steps whose loss is not a finite number before the run ends; 0: end at once",
     "knn_every": "epochs between kNN scores on held-out training images (needs labels); 0: never",
-    "checkpoint_every": "epochs between checkpoints",
+    "checkpoint_every": "between checkpoints: epochs, such as 1, or minutes, such as 30min",
+    "keep_checkpoints": "how many of the newest are kept, at least 2",
     "max_bad_fraction": "stop when more than this share of the files cannot be read",
 }
 
@@ -172,6 +210,7 @@ _CHOICES = {
     "color": ("fused", "exact"),
     "strategy": STRATEGIES,
     "precision": PRECISIONS,
+    "jit_compile": ("auto", "true", "false"),
     "lr_scaling": ("linear", "sqrt", "none"),
     "schedule": ("cosine", "step", "constant"),
     "stem": ("imagenet", "cifar"),
@@ -184,7 +223,7 @@ _POSITIVE = (
     "epochs",
     "batch_size",
     "learning_rate",
-    "checkpoint_every",
+    "steps_per_execution",
     "train_examples",
     "channels",
     "num_devices",
@@ -199,6 +238,7 @@ _NOT_NEGATIVE = (
     "momentum",
     "beta_2",
     "knn_every",
+    "skip_nonfinite",
     "max_bad_fraction",
     "seed",
 )
@@ -261,6 +301,13 @@ def check(config: Config) -> None:
             )
 
 
+    config.checkpoint_interval  # raises
+    if config.keep_checkpoints < 2:
+        raise ValueError(f"--keep_checkpoints must be at least 2, got {config.keep_checkpoints}")
+    if config.skip_nonfinite and config.steps_per_execution > 1:
+        raise ValueError("--skip_nonfinite looks at every step: leave --steps_per_execution at 1")
+
+
 def read_run(workdir: str) -> Config:
     """The settings of the run in `workdir`; ValueError where there is none."""
     path = os.path.join(workdir, "flags.txt")
@@ -282,8 +329,10 @@ def run(main: Callable[[], object]) -> None:
             if not _is_users_mistake(error):
                 raise
             _fail(str(error), 1)
+        except Interrupted as error:
+            _fail(str(error), AGAIN)
         except KeyboardInterrupt:
-            _fail("interrupted; the same command goes on from the last checkpoint", 130)
+            _fail("interrupted; the same command goes on from the last checkpoint", AGAIN)
 
     app.run(guarded, flags_parser=_parse)
 

@@ -4,10 +4,13 @@ Every collective is the identity on one replica and outside of `strategy.run`, s
 unconditionally.
 """
 
+import contextlib
 import json
 import os
 
 import tensorflow as tf
+
+from ssl_keras.interrupts import Interrupted
 
 STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
 
@@ -17,7 +20,8 @@ def build_strategy(name="default", num_devices=None, tpu=None):
 
     Args:
         name: "default" (one device), "mirrored" (all GPUs of this machine, or logical CPU devices where
-            there is none), "multi_worker" (one process per worker, described by TF_CONFIG) or "tpu".
+            there is none), "multi_worker" (one process per worker, described by TF_CONFIG or started by Slurm) or
+            "tpu".
         num_devices: int, how many devices "mirrored" uses; None: all.
         tpu: name or address of the TPU; None: the local one.
 
@@ -33,8 +37,7 @@ def build_strategy(name="default", num_devices=None, tpu=None):
     if name == "mirrored":
         return tf.distribute.MirroredStrategy(_mirrored_devices(num_devices))
     if name == "multi_worker":
-        _check_tf_config()
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _multi_worker_strategy()
     if name == "tpu":
         return _tpu_strategy(tpu or "local")
     return tf.distribute.get_strategy()
@@ -69,16 +72,40 @@ def _split_cpu(wanted):
         ) from error
 
 
-def _check_tf_config():
+def _multi_worker_strategy():
+    if "TF_CONFIG" not in os.environ and "SLURM_STEP_NUM_TASKS" in os.environ:
+        os.environ["TF_CONFIG"] = json.dumps(_slurm_cluster())
+    workers, index = _read_tf_config()
+    print(f"worker {index} of {len(workers)}, waiting for all of {', '.join(workers)}", flush=True)
+    tf.get_logger().setLevel("WARNING")  # else a line for each collective of the step
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _slurm_cluster():
+    """TF_CONFIG's content for this task of a Slurm job step; gives each task of a node its share of the GPUs."""
+    gpus = bool(tf.config.list_physical_devices("GPU"))
+    # Without GPUs TensorFlow's resolver would ask nvidia-smi, and needs one per task to count with.
+    counted = {} if gpus else {"gpus_per_node": 2**16, "gpus_per_task": 1, "auto_set_gpu": False}
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(**counted)
+    cluster = resolver.cluster_spec().as_dict()
+    kind, index = resolver.get_task_info()
+    return {"cluster": cluster, "task": {"type": kind, "index": index}}
+
+
+def _read_tf_config():
+    """The workers' addresses, and the index of this one."""
     text = os.environ.get("TF_CONFIG", "")
     expected = 'TF_CONFIG={"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
     try:
         config = json.loads(text)
-        workers, index = config["cluster"]["worker"], config["task"]["index"]
+        workers, index = config["cluster"]["worker"], int(config["task"]["index"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"the strategy 'multi_worker' needs {expected}; TF_CONFIG is {text!r}") from error
-    if not 0 <= int(index) < len(workers):
+        raise ValueError(
+            f"the strategy 'multi_worker' needs {expected} or a Slurm job step; TF_CONFIG is {text!r}"
+        ) from error
+    if not 0 <= index < len(workers):
         raise ValueError(f"TF_CONFIG has {len(workers)} worker(s), so task index {index} is none of them")
+    return workers, index
 
 
 def _tpu_strategy(tpu):
@@ -89,6 +116,61 @@ def _tpu_strategy(tpu):
     except (ValueError, tf.errors.OpError) as error:
         raise ValueError(f"no TPU found as {tpu!r}: {error}") from error
     return tf.distribute.TPUStrategy(resolver)
+
+
+def per_replica(strategy, data):
+    """What gives each replica its rows of every global batch, in order: an iterable of inputs for `strategy.run`.
+
+    Args:
+        data: tf.data.Dataset of global batches; or, for any number of input pipelines (one per worker or TPU host), a
+            function (index, count) -> tf.data.Dataset of that pipeline's rows of each global batch.
+    """
+    rows_of = data if callable(data) else lambda index, count: data
+    if strategy.num_replicas_in_sync == 1:
+        return rows_of(0, 1)
+
+    def own(context):
+        rows = rows_of(context.input_pipeline_id, context.num_input_pipelines)
+        replicas = context.num_replicas_in_sync // context.num_input_pipelines
+        if replicas == 1:
+            return rows
+        return rows.rebatch(tf.nest.flatten(rows.element_spec)[0].shape[0] // replicas, drop_remainder=True)
+
+    return strategy.distribute_datasets_from_function(own)
+
+
+def worker(strategy):
+    """(index, count) of this process among those that train together: (0, 1) but for the strategy "multi_worker"."""
+    resolver = strategy.cluster_resolver
+    workers = resolver.cluster_spec().as_dict().get("worker", []) if resolver else []
+    return (int(resolver.task_id), len(workers)) if len(workers) > 1 else (0, 1)
+
+
+def any_worker(strategy, *flags):
+    """For each of some bools, whether it is true on any worker; all of them must ask at the same step."""
+    if worker(strategy)[1] == 1:
+        return flags
+    mine = strategy.experimental_distribute_values_from_function(lambda context: tf.cast(flags, tf.float32))
+    return tuple(bool(count > 0) for count in _sum(strategy, mine))
+
+
+@contextlib.contextmanager
+def lost_workers(count):
+    """Where several workers train together, turns TensorFlow's error about one that is gone into `Interrupted`."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError) as e:
+        if count == 1:
+            raise
+        raise Interrupted(
+            f"another worker is gone ({str(e).splitlines()[0][:200]}): start all of them again with the same command, "
+            "which goes on from the last checkpoint"
+        ) from e
+
+
+@tf.function(autograph=False)
+def _sum(strategy, values):
+    return strategy.reduce("SUM", values, axis=None)
 
 
 def num_replicas():

@@ -1,6 +1,7 @@
 """A pretraining run from top to bottom: source -> canvases -> method -> fit -> encoder and summary."""
 
 import ast
+import contextlib
 import dataclasses
 import inspect
 import os
@@ -8,15 +9,17 @@ import statistics
 
 import keras
 import numpy as np
+import tensorflow as tf
 from absl import logging
 
 from ssl_keras import distribute, export, files, methods, monitor, optim, preview
-from ssl_keras.checkpoints import Checkpoints
+from ssl_keras.checkpoints import Checkpoints, Position
 from ssl_keras.config import Config, read_run
 from ssl_keras.data import batches, sources
 from ssl_keras.data.canvases import BadFilesError, CanvasSpec, load_canvases
 from ssl_keras.data.probe import probe
 from ssl_keras.evals import features, knn
+from ssl_keras.interrupts import Signals
 from ssl_keras.nn.backbones import build_backbone
 from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews, center_view
@@ -34,13 +37,15 @@ PREVIEWED = 256  # images that are decoded to choose from for a picture of views
 KNN_QUERIES, KNN_BANK = 1000, 10_000
 
 
-def pretrain(config: Config) -> dict:
-    """Trains, resumes or recognises the run of `config.workdir`; returns its summary.
+def pretrain(config: Config) -> dict | None:
+    """Trains, resumes or recognises the run of `config.workdir`; returns its summary, on a worker that writes none None.
 
     Raises:
-        ValueError: for settings or data with which no run can be made, before anything is trained.
+        ValueError: for settings or data with which no run can be made, before anything is trained; for a folder in
+            which another process trains.
         BadFilesError: more files than `max_bad_fraction` cannot be read; `bad_files.txt` names them.
         monitor.DivergedError: the loss is no longer finite.
+        Interrupted: told to stop, or a worker was lost; the same command goes on from the last checkpoint.
     """
     method_class = methods.load(config.method)
     arguments = method_arguments(config, method_class)
@@ -49,6 +54,7 @@ def pretrain(config: Config) -> dict:
         print(f"{config.workdir} is finished ({done['epochs']} epochs); nothing to do")
         return done
     strategy = distribute.build_strategy(config.strategy, config.num_devices, config.tpu)
+    worker, workers = distribute.worker(strategy)
     if config.batch_size % strategy.num_replicas_in_sync:
         raise ValueError(
             f"--batch_size={config.batch_size} must be a multiple of the {strategy.num_replicas_in_sync} replicas"
@@ -57,28 +63,37 @@ def pretrain(config: Config) -> dict:
     config, spec = resolve(config, source, method_class)
     check_same_run(config)
     os.makedirs(config.workdir, exist_ok=True)
-    canvases = load(source, spec, config)
-    steps = batches.steps_per_epoch(canvases, config.batch_size)
-
-    with strategy.scope():
-        method = compiled_method(config, method_class, arguments, canvases, source)
-    checkpoints = Checkpoints(_path(config, "checkpoints"))
-    epoch, history = checkpoints.restore(method)
-    files.write_text(_path(config, "flags.txt"), config.flag_lines())
-    if epoch:
-        print(f"resuming {config.workdir} after epoch {epoch}")
-    method.fit(
-        batches.train_batches(canvases, config.batch_size, config.seed, start_epoch=epoch),
-        epochs=config.epochs,
-        initial_epoch=epoch,
-        steps_per_epoch=steps,
-        verbose=0,
-        shuffle=False,
-        callbacks=callbacks(config, method, canvases, source, checkpoints, history, steps),
-    )
-    write_bad_files(config, canvases.bad)
-    export.save_keras(export.build_encoder(method.encoder, config.dtype), _path(config, "encoder.keras"))
-    return write_summary(config, method, history, len(canvases))
+    with files.locked(config.workdir) if worker == 0 else contextlib.nullcontext():
+        canvases = load(source, spec, config)
+        steps = batches.steps_per_epoch(canvases, config.batch_size)
+        with strategy.scope():
+            method = compiled_method(config, method_class, arguments, canvases, source)
+        checkpoints = Checkpoints(_path(config, "checkpoints"), config.keep_checkpoints, writes=worker == 0)
+        position = checkpoints.restore(method)
+        if worker == 0:
+            files.write_text(_path(config, "flags.txt"), config.flag_lines())
+        if position.step:
+            canvases.expect_bad(position.bad)
+            print(f"resuming {config.workdir} after step {position.step} ({position.step / steps:.4g} epochs)")
+        with Signals() as signals, distribute.lost_workers(workers), files.space_needed(config.workdir):
+            method.fit(
+                lambda index, count: batches.train_batches(
+                    canvases, config.batch_size, config.seed, start_step=position.step, shard=(index, count)
+                ),
+                epochs=config.epochs,
+                steps_per_epoch=steps,
+                start_step=position.step,
+                steps_per_execution=config.steps_per_execution,
+                undo_nonfinite=config.skip_nonfinite > 0,
+                callbacks=callbacks(config, method, canvases, source, checkpoints, position, signals),
+            )
+        summary = None
+        if worker == 0:
+            write_bad_files(config, canvases.bad)
+            export.save_keras(export.build_encoder(method.encoder, config.dtype), _path(config, "encoder.keras"))
+            summary = write_summary(config, method, position.history, len(canvases))
+        distribute.any_worker(strategy, True)  # workers that end while one still writes would look lost to it
+        return summary
 
 
 def method_arguments(config: Config, method_class: type) -> dict:
@@ -184,10 +199,20 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     }
     wanted = inspect.signature(method_class.__init__).parameters
     method = method_class(backbone, views, **arguments, **{k: v for k, v in facts.items() if k in wanted})
-    # On CPU oneDNN is faster than XLA for the model; the views compile themselves.
-    method.compile(optimizer=build_optimizer(config, method, steps), jit_compile=False)
+    method.compile(optimizer=build_optimizer(config, method, steps), jit_compile=compiles_steps(config))
     method.optimizer.build(method.trainable_variables)
     return method
+
+
+def compiles_steps(config: Config) -> bool:
+    """Whether XLA compiles whole steps: on one GPU. On CPU oneDNN is faster for the model, and views compile themselves;
+    a TPU's strategy compiles by itself; between several GPUs of a host XLA cannot communicate."""
+    single = distribute.num_replicas() == 1
+    if config.jit_compile == "true" and not single and config.strategy != "tpu":
+        raise ValueError("--jit_compile=true compiles the step of a single device; leave it out with several")
+    if config.jit_compile == "auto":
+        return single and bool(tf.config.list_physical_devices("GPU"))
+    return config.jit_compile == "true" and single
 
 
 def random_views(config: Config) -> RandomViews:
@@ -282,22 +307,32 @@ def _multipliers(items: tuple[str, ...]) -> dict[str, float]:
     return multipliers
 
 
-def callbacks(config: Config, method, canvases, source, checkpoints, history: list[dict], steps: int) -> list:
-    """What watches the run, in the order in which an epoch's logs are filled and written."""
+def callbacks(config: Config, method, canvases, source, checkpoints, position: Position, signals) -> list:
+    """What watches the run, in the order in which an epoch's logs are filled and written; one worker does so."""
+    finite = monitor.StopWhenNotFinite(config.skip_nonfinite, position.skipped)
+    speed = monitor.Speed(config.batch_size, position.seconds)
+
+    def save(step: int) -> None:
+        at = Position(step, position.history, canvases.bad_indices, speed.elapsed(), finite.skipped)
+        checkpoints.save(method, at)
+
+    saving = monitor.SaveCheckpoints(save, config.checkpoint_interval, config.epochs, signals)
+    if not checkpoints.writes:
+        return [finite, speed, saving]
     sample = center_view(canvases.sample(SAMPLE), config.image_size).numpy()
-    watching = [monitor.StopWhenNotFinite(), monitor.Speed(config.batch_size), monitor.Collapse(sample)]
+    watching = [finite, speed, monitor.Collapse(sample)]
     if config.knn_every:
         watching.append(
             monitor.Score("knn_top1", online_knn(config, method, canvases, source), config.knn_every, config.epochs)
         )
     return [
         *watching,
-        monitor.MetricsLog(_path(config, "metrics.jsonl"), history),
+        monitor.MetricsLog(_path(config, "metrics.jsonl"), position.history),
         monitor.TensorBoard(
             _path(config, "tensorboard"), lambda: preview.views_grid(method.views, canvases)[None] / 255
         ),
-        monitor.Progress(config.epochs, steps, config.batch_size),
-        monitor.SaveCheckpoints(checkpoints, history, config.checkpoint_every, config.epochs),
+        monitor.Progress(config.epochs, config.batch_size),
+        saving,
     ]
 
 

@@ -1,9 +1,11 @@
 """Files that are either whole or absent: written beside their place, then renamed into it."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 
 
@@ -23,9 +25,57 @@ def replacing(path: str) -> Iterator[str]:
             with open(beside, "rb") as file:
                 os.fsync(file.fileno())
         os.replace(beside, path)
+        _sync(os.path.dirname(path) or ".")
     except BaseException:
         remove(beside)
         raise
+
+
+@contextlib.contextmanager
+def locked(folder: str) -> Iterator[None]:
+    """Holds a folder for one process: a lock that the operating system drops when the process ends, however it ends.
+
+    Raises:
+        ValueError: another process holds it.
+    """
+    try:
+        import fcntl  # not on Windows
+    except ImportError:
+        yield
+        return
+    with open(os.path.join(folder, ".lock"), "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise ValueError(
+                f"{folder} is in use by another run ({file.read().strip()}): wait for it, or use another --workdir"
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def space_needed(folder: str) -> Iterator[None]:
+    """Says in a sentence that a disk is full, and that what was written before is whole.
+
+    Raises:
+        OSError: with that sentence.
+    """
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    try:
+        yield
+    except Exception as error:
+        # TensorFlow's event writer has errors of its own, which carry the system's words.
+        if getattr(error, "errno", None) not in full and "No space left" not in str(error):
+            raise
+        raise OSError(
+            getattr(error, "errno", None) or errno.ENOSPC,
+            f"no space is left for {folder} ({error}). What was saved before is whole: free some space, and the same "
+            "command goes on from the last checkpoint",
+        ) from error
 
 
 def remove(path: str) -> None:
@@ -51,3 +101,13 @@ def read_json(path: str) -> object:
     """What `write_json` wrote."""
     with open(path, encoding="utf-8") as file:
         return json.load(file)
+
+
+def _sync(folder: str) -> None:
+    """Has a rename in a folder survive a loss of power, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

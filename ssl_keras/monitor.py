@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from ssl_keras import files
+from ssl_keras import distribute, files
+from ssl_keras.interrupts import Interrupted, Signals
 from ssl_keras.methods.base import even_z_std
 
 COLLAPSED_Z_STD = 0.2  # of the even value 1/sqrt(d)
@@ -23,62 +24,101 @@ class DivergedError(ValueError):
 
 
 class StopWhenNotFinite(keras.callbacks.Callback):
-    """Ends the run at the first step whose loss is not finite; the last checkpoint stays as it is."""
+    """Ends the run at the first step whose loss is not finite; the last checkpoint stays as it is.
+
+    Args:
+        skippable: how many such steps of the run may be taken back instead (`loop.undoing`); the epoch's logs then say
+            as `skipped_steps` how many were, of the run so far.
+        skipped: how many were before this process.
+    """
+
+    def __init__(self, skippable: int = 0, skipped: int = 0):
+        super().__init__()
+        self.skippable, self.skipped = skippable, skipped
 
     def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            step = _step(self.model)
-            raise DivergedError(
-                f"the loss is {logs['loss']} at step {step}: training has diverged. Lower --learning_rate, lengthen "
-                "--warmup_epochs, or use --precision=float32; checkpoints of earlier epochs are kept"
+        skipped = int(logs.pop("skipped", 0))
+        self.skipped += skipped
+        if skipped:
+            logging.warning(
+                "the loss or a weight was not finite after step %d, which was taken back (%d of %d)",
+                _step(self.model),
+                self.skipped,
+                self.skippable,
             )
+        if self.skipped > self.skippable or not math.isfinite(logs["loss"]):
+            also = f", {self.skipped} times by now" if self.skippable else ""
+            raise DivergedError(
+                f"the loss is not a finite number at step {_step(self.model)}{also}: training has diverged. Lower "
+                "--learning_rate, lengthen --warmup_epochs, or use --precision=float32; earlier checkpoints are kept"
+            )
+        if self.skippable:
+            logs["skipped_steps"] = self.skipped
 
 
 class Speed(keras.callbacks.Callback):
     """Adds an epoch's `seconds` and the `images_per_second` of its training steps to its logs.
 
     A process's first step, which traces and compiles, is not counted; work between epochs is not either.
+
+    Args:
+        batch_size: the global one.
+        seconds: that the epoch which is entered in its middle took before.
     """
 
-    def __init__(self, batch_size: int):
+    def __init__(self, batch_size: int, seconds: float = 0.0):
         super().__init__()
-        self.batch_size = batch_size
+        self.batch_size, self.before = batch_size, seconds
         self.traced = False
+
+    def elapsed(self) -> float:
+        """Seconds that the epoch has taken so far."""
+        return self.before + time.perf_counter() - self.began
 
     def on_epoch_begin(self, epoch, logs=None):
         self.start = self.began = time.perf_counter()
         self.steps = 0
 
+    def on_train_batch_begin(self, batch, logs=None):
+        self.first = batch
+
     def on_train_batch_end(self, batch, logs=None):
         self.end = time.perf_counter()
         if self.traced:
-            self.steps += 1
+            self.steps += batch + 1 - self.first
         else:
             self.start, self.traced = self.end, True
 
     def on_epoch_end(self, epoch, logs=None):
         seconds = self.end - self.start
-        logs["seconds"] = time.perf_counter() - self.began
+        logs["seconds"] = self.elapsed()
         logs["images_per_second"] = self.steps * self.batch_size / seconds if self.steps else 0.0
+        self.before = 0.0
 
 
 class Progress(keras.callbacks.Callback):
     """A progress bar with loss, images/s and the run's time left; one line per epoch off a terminal."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int, batch_size: int):
+    def __init__(self, epochs: int, batch_size: int):
         super().__init__()
-        self.epochs, self.steps, self.batch_size = epochs, steps_per_epoch, batch_size
+        self.epochs, self.batch_size = epochs, batch_size
         self.live = sys.stdout.isatty()
+
+    def on_train_begin(self, logs=None):
+        self.steps = self.params["steps"]
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch, self.start = epoch, time.perf_counter()
-        self.shown = self.start
+        self.shown, self.first = self.start, None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.first = batch if self.first is None else self.first  # not 0 where an epoch is entered in its middle
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.perf_counter()
         if self.live and (now - self.shown > 0.5 or batch + 1 == self.steps):
             self.shown = now
-            per_second = (batch + 1) / (now - self.start)
+            per_second = (batch + 1 - self.first) / (now - self.start)
             filled = 24 * (batch + 1) // self.steps
             sys.stdout.write(
                 f"\r{self._epoch(self.epoch)} [{'=' * filled:<24}] {batch + 1}/{self.steps}  "
@@ -89,7 +129,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         shown = "  ".join(f"{name} {_short(value)}" for name, value in logs.items())
-        per_second = self.steps / (time.perf_counter() - self.start)
+        per_second = (self.steps - self.first) / (time.perf_counter() - self.start)
         print(
             f"{chr(13) + chr(27) + '[K' if self.live else ''}{self._epoch(epoch)}  {shown}  "
             f"{self._left(epoch, self.steps, per_second)} left",
@@ -206,9 +246,12 @@ class TensorBoard(keras.callbacks.Callback):
         with self.writer.as_default(step=_step(self.model)):
             tf.summary.image("views", self.view_images())
 
+    def on_train_batch_begin(self, batch, logs=None):
+        self.before = _step(self.model)
+
     def on_train_batch_end(self, batch, logs=None):
         step = _step(self.model)
-        if step % self.LOSS_EVERY == 0:
+        if step // self.LOSS_EVERY > self.before // self.LOSS_EVERY:
             with self.writer.as_default(step=step):
                 tf.summary.scalar("step/loss", logs["loss"])
 
@@ -226,15 +269,48 @@ class TensorBoard(keras.callbacks.Callback):
 
 
 class SaveCheckpoints(keras.callbacks.Callback):
-    """Saves a checkpoint each `every` epochs and after the last, once the epoch's metrics are known."""
+    """Saves the state when it is time to: after every so many epochs or minutes, at the end, and when told to stop.
 
-    def __init__(self, checkpoints, history: list[dict], every: int, epochs: int):
+    Args:
+        save: (step) -> None.
+        every: (number, "epochs" or "minutes").
+        epochs: of the whole run.
+        signals: the noted ones; on any, the state is saved after the step and the run ends with `Interrupted`.
+    """
+
+    def __init__(self, save: Callable[[int], None], every: tuple[float, str], epochs: int, signals: Signals):
         super().__init__()
-        self.checkpoints, self.history, self.every, self.epochs = checkpoints, history, every, epochs
+        self.save, self.every, self.epochs, self.signals = save, every, epochs, signals
+        self.saved_at = time.monotonic()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        number, unit = self.every
+        late = unit == "minutes" and time.monotonic() - self.saved_at > 60 * number
+        strategy = self.model.distribute_strategy
+        stop, late = distribute.any_worker(strategy, self.signals.received is not None, late)
+        if batch + 1 == self.params["steps"]:  # the epoch's own end comes now, with its metrics
+            self.stop, self.late = stop, late
+        elif stop or late:
+            self._save(stop)
 
     def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs:
-            self.checkpoints.save(self.model, epoch + 1, self.history)
+        number, unit = self.every
+        last = epoch + 1 == self.epochs
+        if last or self.stop or self.late or (unit == "epochs" and (epoch + 1) % number == 0):
+            self._save(self.stop and not last)
+
+    def _save(self, stop: bool) -> None:
+        step = _step(self.model)
+        self.save(step)
+        self.saved_at = time.monotonic()
+        if stop:
+            raise Interrupted(
+                f"stopped by {self.signals.received or 'a signal to another worker'} after step {step}, which is saved: "
+                "the same command goes on from there"
+            )
 
 
 def peak_memory_bytes() -> int:

@@ -16,6 +16,7 @@ FLOORS = {
     "ssl_keras.methods": 2,
     "ssl_keras.views": 1,
     "ssl_keras.nn": 1,
+    "ssl_keras.loop": 1,
     "ssl_keras.losses": 1,
     "ssl_keras.optim": 1,
     "ssl_keras.parameter_groups": 1,
@@ -23,6 +24,7 @@ FLOORS = {
     "ssl_keras.distribute": 0,
     "ssl_keras.data": 0,
     "ssl_keras.files": 0,
+    "ssl_keras.interrupts": 0,
 }
 
 

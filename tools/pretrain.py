@@ -9,12 +9,11 @@ def main():
     settings = config.from_flags()
     from ssl_keras import experiment
 
-    summary = experiment.pretrain(settings)
-    print(
-        f"encoder: {settings.workdir}/encoder.keras   summary: {settings.workdir}/summary.json   "
-        f"tensorboard --logdir {settings.workdir}"
-    )
-    return summary
+    if experiment.pretrain(settings):
+        print(
+            f"encoder: {settings.workdir}/encoder.keras   summary: {settings.workdir}/summary.json   "
+            f"tensorboard --logdir {settings.workdir}"
+        )
 
 
 if __name__ == "__main__":

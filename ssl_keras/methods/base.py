@@ -15,7 +15,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
-from ssl_keras import distribute
+from ssl_keras import distribute, loop
 from ssl_keras.views import draws
 
 
@@ -50,6 +50,10 @@ class SSLModel(keras.Model):
     def make_views(self, batch: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         """The step's views of a batch, a function of (seed, step): a resumed run draws what it would have drawn."""
         return self.views(batch["image"], batch["size"], step=self.optimizer.iterations)
+
+    def fit(self, data: tf.data.Dataset, epochs: int = 1, **settings) -> keras.callbacks.History:
+        """Trains on batches as `loop.fit` says, which stands in for Keras's own loop."""
+        return loop.fit(self, data, epochs, **settings)
 
     @property
     def encoder(self) -> keras.Model:
@@ -116,12 +120,14 @@ class SSLModel(keras.Model):
 
 
 def z_std(z: tf.Tensor) -> tf.Tensor:
-    """Standard deviation over the batch of each channel of the unit-length z [B, D], averaged over channels.
+    """Standard deviation over the global batch of each channel of the unit-length z [B, D], averaged over channels.
 
     1/sqrt(D) for directions spread evenly, 0 for collapsed ones (SimSiam, arXiv:2011.10566, section 4.1).
     """
     z = tf.math.l2_normalize(tf.cast(tf.stop_gradient(z), tf.float32), axis=-1)
-    return tf.reduce_mean(tf.math.reduce_std(z, axis=0))
+    mean = distribute.mean(tf.reduce_mean(z, axis=0))
+    variance = distribute.mean(tf.reduce_mean(tf.square(z - mean), axis=0))
+    return tf.reduce_mean(tf.sqrt(variance))
 
 
 def even_z_std(z_dim: int) -> float:

@@ -59,7 +59,7 @@ def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
 
 def train(method: keras.Model, data: tf.data.Dataset) -> dict:
     """One epoch; the logs of its end."""
-    history = method.fit(data, epochs=1, verbose=0, shuffle=False).history
+    history = method.fit(data).history
     return {name: values[-1] for name, values in history.items()}
 
 
