@@ -68,7 +68,7 @@ def pretrain(config: Config) -> dict:
     if epoch:
         print(f"resuming {config.workdir} after epoch {epoch}")
     method.fit(
-        batches.train_batches(canvases, config.batch_size, config.seed, start_epoch=epoch),
+        batches.train_batches(canvases, config.batch_size, config.seed, start_step=epoch * steps),
         epochs=config.epochs,
         initial_epoch=epoch,
         steps_per_epoch=steps,
