@@ -165,7 +165,7 @@ def _parts(config: Config, plain: bool) -> dict[str, object]:
     config, spec = experiment.resolve(config, source, method_class)
     canvases = load_canvases(source, spec, config.max_bad_fraction)
     method = experiment.compiled_method(
-        config, method_class, experiment.method_arguments(config, method_class), canvases, source
+        config, method_class, experiment.method_XX
     )
     dataset = batches.train_batches(canvases, config.batch_size, config.seed)
     batch = next(iter(dataset))
@@ -193,8 +193,7 @@ def _parts(config: Config, plain: bool) -> dict[str, object]:
             dataset,
             epochs=1,
             steps_per_epoch=each,
-            verbose=0,
-            callbacks=[monitor.StopWhenNotFinite(), speed, monitor.Progress(1, each, config.batch_size)],
+            callbacks=[monitor.StopWhenNotFinite(), speed, monitor.Progress(1, config.batch_size)],
         )
         return history.history["images_per_second"][0]
 

@@ -1,9 +1,9 @@
 """Exact resume: the whole state of a run after a step, in checked, pickle-free files.
 
 `checkpoints/step_00001234/` holds `state.npz` (every weight of the method, its queues, banks and statistics included,
-every optimizer variable, and the running means of the epoch) and `manifest.json` (the position, metrics so far, variable
-list, SHA-256 of the state and of the manifest itself). Order and views are functions of (seed, epoch) and (seed, step), so
-nothing else is needed to go on as if never stopped.
+every optimizer variable, the running means of the epoch) and `manifest.json` (the position, metrics so far, variable
+list, SHA-256 of the state and of the manifest itself). Order and views are functions of (seed, epoch) and (seed, step),
+so nothing else is needed to go on as if never stopped.
 """
 
 import dataclasses

@@ -107,7 +107,6 @@ class Config:
                 lines.append(f"--{field.name}: {_shown(theirs)} there, {_shown(mine)} here")
         return lines
 
-    @property
     def checkpoint_interval(self) -> tuple[float, str]:
         """`checkpoint_every` as (number, "epochs" or "minutes"); ValueError where it is neither."""
         number, unit = self.checkpoint_every.removesuffix("min"), "epochs"
@@ -301,7 +300,7 @@ def check(config: Config) -> None:
             )
 
 
-    config.checkpoint_interval  # raises
+    config.checkpoint_interval()
     if config.keep_checkpoints < 2:
         raise ValueError(f"--keep_checkpoints must be at least 2, got {config.keep_checkpoints}")
     if config.skip_nonfinite and config.steps_per_execution > 1:

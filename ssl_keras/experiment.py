@@ -38,7 +38,8 @@ KNN_QUERIES, KNN_BANK = 1000, 10_000
 
 
 def pretrain(config: Config) -> dict | None:
-    """Trains, resumes or recognises the run of `config.workdir`; returns its summary, on a worker that writes none None.
+    """Trains, resumes or recognises the run of `config.workdir`; returns its summary (None on a worker
+    that writes none).
 
     Raises:
         ValueError: for settings or data with which no run can be made, before anything is trained; for a folder in
@@ -65,35 +66,46 @@ def pretrain(config: Config) -> dict | None:
     os.makedirs(config.workdir, exist_ok=True)
     with files.locked(config.workdir) if worker == 0 else contextlib.nullcontext():
         canvases = load(source, spec, config)
-        steps = batches.steps_per_epoch(canvases, config.batch_size)
         with strategy.scope():
-            method = compiled_method(config, method_class, arguments, canvases, source)
+            method = compiled_method(config, method_class, arguments, canvases)
         checkpoints = Checkpoints(_path(config, "checkpoints"), config.keep_checkpoints, writes=worker == 0)
         position = checkpoints.restore(method)
-        if worker == 0:
-            files.write_text(_path(config, "flags.txt"), config.flag_lines())
         if position.step:
             canvases.expect_bad(position.bad)
-            print(f"resuming {config.workdir} after step {position.step} ({position.step / steps:.4g} epochs)")
-        with Signals() as signals, distribute.lost_workers(workers), files.space_needed(config.workdir):
-            method.fit(
-                lambda index, count: batches.train_batches(
-                    canvases, config.batch_size, config.seed, start_step=position.step, shard=(index, count)
-                ),
-                epochs=config.epochs,
-                steps_per_epoch=steps,
-                start_step=position.step,
-                steps_per_execution=config.steps_per_execution,
-                undo_nonfinite=config.skip_nonfinite > 0,
-                callbacks=callbacks(config, method, canvases, source, checkpoints, position, signals),
-            )
-        summary = None
+            print(f"resuming {config.workdir} after step {position.step}")
         if worker == 0:
-            write_bad_files(config, canvases.bad)
-            export.save_keras(export.build_encoder(method.encoder, config.dtype), _path(config, "encoder.keras"))
-            summary = write_summary(config, method, position.history, len(canvases))
-        distribute.any_worker(strategy, True)  # workers that end while one still writes would look lost to it
+            files.write_text(_path(config, "flags.txt"), config.flag_lines())
+        with Signals() as signals, distribute.lost_workers(workers), files.space_needed(config.workdir):
+            fit(config, method, canvases, position, callbacks(config, method, canvases, checkpoints, position, signals))
+        summary = conclude(config, method, canvases, position) if worker == 0 else None
+        distribute.any_worker(strategy, True)  # a worker that ends while one still writes would look lost to it
         return summary
+
+
+def fit(config: Config, method: keras.Model, canvases, position: Position, watching: list) -> None:
+    """Trains from a position to the end."""
+
+    def rows(worker: int, workers: int) -> tf.data.Dataset:
+        return batches.train_batches(
+            canvases, config.batch_size, config.seed, start_step=position.step, shard=(worker, workers)
+        )
+
+    method.fit(
+        rows,
+        epochs=config.epochs,
+        steps_per_epoch=batches.steps_per_epoch(canvases, config.batch_size),
+        start_step=position.step,
+        steps_per_execution=config.steps_per_execution,
+        undo_nonfinite=config.skip_nonfinite > 0,
+        callbacks=watching,
+    )
+
+
+def conclude(config: Config, method: keras.Model, canvases, position: Position) -> dict:
+    """Writes what a finished run leaves, its summary last."""
+    write_bad_files(config, canvases.bad)
+    export.save_keras(export.build_encoder(method.encoder, config.dtype), _path(config, "encoder.keras"))
+    return write_summary(config, method, position.history, len(canvases))
 
 
 def method_arguments(config: Config, method_class: type) -> dict:
@@ -183,7 +195,7 @@ def load(source: sources.Source, spec: CanvasSpec, config: Config):
     return canvases
 
 
-def compiled_method(config: Config, method_class: type, arguments: dict, canvases, source) -> keras.Model:
+def compiled_method(config: Config, method_class: type, arguments: dict, canvases) -> keras.Model:
     """The method with its backbone, views and optimizer, ready to fit; call it in the strategy's scope."""
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
@@ -192,7 +204,7 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     backbone = untrained_backbone(config, mean, std)
     views = random_views(config)
     facts = {
-        "num_classes": class_count(source),
+        "num_classes": class_count(canvases),
         "num_examples": len(canvases),
         "batch_size": config.batch_size,
         "total_steps": config.epochs * steps,
@@ -205,8 +217,11 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
 
 
 def compiles_steps(config: Config) -> bool:
-    """Whether XLA compiles whole steps: on one GPU. On CPU oneDNN is faster for the model, and views compile themselves;
-    a TPU's strategy compiles by itself; between several GPUs of a host XLA cannot communicate."""
+    """Whether XLA compiles whole steps: on one GPU.
+
+    On CPU oneDNN is faster for the model, and views compile themselves; a TPU's strategy compiles by itself; between
+    several GPUs of a host XLA cannot communicate.
+    """
     single = distribute.num_replicas() == 1
     if config.jit_compile == "true" and not single and config.strategy != "tpu":
         raise ValueError("--jit_compile=true compiles the step of a single device; leave it out with several")
@@ -228,11 +243,11 @@ def random_views(config: Config) -> RandomViews:
     return RandomViews(recipe, config.image_size, seed=config.seed, color=config.color)
 
 
-def class_count(source: sources.Source) -> int:
-    """How many classes the labels tell apart; 0 without labels. Arrays and records have numbers but no names."""
-    if source.class_names:
-        return len(source.class_names)
-    return 0 if source.labels is None else int(source.labels.max()) + 1
+def class_count(data) -> int:
+    """How many classes the labels of a source or of canvases tell apart; 0 without labels. Some have no names."""
+    if data.class_names:
+        return len(data.class_names)
+    return 0 if data.labels is None else int(data.labels.max()) + 1
 
 
 def untrained_backbone(config: Config, mean, std) -> keras.Model:
@@ -307,7 +322,7 @@ def _multipliers(items: tuple[str, ...]) -> dict[str, float]:
     return multipliers
 
 
-def callbacks(config: Config, method, canvases, source, checkpoints, position: Position, signals) -> list:
+def callbacks(config: Config, method, canvases, checkpoints, position: Position, signals) -> list:
     """What watches the run, in the order in which an epoch's logs are filled and written; one worker does so."""
     finite = monitor.StopWhenNotFinite(config.skip_nonfinite, position.skipped)
     speed = monitor.Speed(config.batch_size, position.seconds)
@@ -316,14 +331,14 @@ def callbacks(config: Config, method, canvases, source, checkpoints, position: P
         at = Position(step, position.history, canvases.bad_indices, speed.elapsed(), finite.skipped)
         checkpoints.save(method, at)
 
-    saving = monitor.SaveCheckpoints(save, config.checkpoint_interval, config.epochs, signals)
+    saving = monitor.SaveCheckpoints(save, config.checkpoint_interval(), config.epochs, signals)
     if not checkpoints.writes:
         return [finite, speed, saving]
     sample = center_view(canvases.sample(SAMPLE), config.image_size).numpy()
     watching = [finite, speed, monitor.Collapse(sample)]
     if config.knn_every:
         watching.append(
-            monitor.Score("knn_top1", online_knn(config, method, canvases, source), config.knn_every, config.epochs)
+            monitor.Score("knn_top1", online_knn(config, method, canvases), config.knn_every, config.epochs)
         )
     return [
         *watching,
@@ -336,10 +351,10 @@ def callbacks(config: Config, method, canvases, source, checkpoints, position: P
     ]
 
 
-def online_knn(config: Config, method, canvases, source):
+def online_knn(config: Config, method, canvases):
     """kNN accuracy among *training* images while training: the test images are not looked at."""
-    if canvases.labels is None or canvases.labels.min() < 0:
-        raise ValueError(f"--knn_every needs labels, and {source.name} has none; leave it out")
+    if canvases.labels.min() < 0:
+        raise ValueError(f"--knn_every needs labels, and {config.data} has none; leave it out")
     order = np.random.default_rng(0).permutation(len(canvases))
     queries = order[: min(KNN_QUERIES, len(order) // 5)]
     bank = order[len(queries) :][:KNN_BANK]
@@ -348,7 +363,7 @@ def online_knn(config: Config, method, canvases, source):
     embed = features.embedder(lambda x: method.encoder(x, training=False), config.image_size)
 
     def measure() -> float:
-        classes = class_count(source)
+        classes = class_count(canvases)
         return knn.evaluate(features.extract(embed, bank, classes), features.extract(embed, queries, classes))["top1"]
 
     return measure

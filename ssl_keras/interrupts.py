@@ -11,7 +11,7 @@ class Interrupted(Exception):
 
 
 class Signals:
-    """While it is entered, SIGTERM and SIGINT are noted in `received` (their name, or None) instead of ending the process.
+    """While it is entered, SIGTERM and SIGINT do not end the process but are noted in `received` (the name, or None).
 
     A second SIGINT interrupts at once: whoever presses Ctrl-C twice does not want to wait for a step.
     """

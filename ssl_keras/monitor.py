@@ -308,8 +308,8 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self.saved_at = time.monotonic()
         if stop:
             raise Interrupted(
-                f"stopped by {self.signals.received or 'a signal to another worker'} after step {step}, which is saved: "
-                "the same command goes on from there"
+                f"stopped by {self.signals.received or 'a signal to another worker'} after step {step}, which is "
+                "saved: the same command goes on from there"
             )
 
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from ssl_keras.checkpoints import Checkpoints
+from ssl_keras.checkpoints import Checkpoints, Position
 
 
 def trained(seed=0, steps=3):
@@ -28,55 +28,59 @@ def assert_same(a, b):
 
 def test_everything_comes_back_bit_for_bit(tmp_path):
     model, history = trained(), [{"epoch": 1, "loss": 0.5}]
-    Checkpoints(tmp_path).save(model, 1, history)
+    position = Position(step=3, history=history, bad=[7], seconds=1.5, skipped=2)
+    Checkpoints(tmp_path).save(model, position)
     other = trained(seed=5, steps=0)
-    assert Checkpoints(tmp_path).restore(other) == (1, history)
+    assert Checkpoints(tmp_path).restore(other) == position
     assert_same(model, other)
     assert int(other.optimizer.iterations) == 3
 
 
 def test_without_a_checkpoint_a_run_starts_at_the_beginning(tmp_path):
-    assert Checkpoints(tmp_path / "none").restore(trained(steps=0)) == (0, [])
+    assert Checkpoints(tmp_path / "none").restore(trained(steps=0)) == Position()
 
 
-@pytest.mark.parametrize("damage", ["truncate", "flip", "no manifest", "empty manifest"])
+@pytest.mark.parametrize("damage", ["truncate", "flip", "no manifest", "empty manifest", "flip manifest"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, damage, caplog):
     first, second = trained(seed=1), trained(seed=2)
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(first, 1, [{"epoch": 1}])
-    checkpoints.save(second, 2, [{"epoch": 1}, {"epoch": 2}])
-    newest = tmp_path / "epoch_000002"
+    checkpoints.save(first, Position(1))
+    checkpoints.save(second, Position(2))
+    newest = tmp_path / "step_00000002"
     content = bytearray((newest / "state.npz").read_bytes())
     if damage == "truncate":
         (newest / "state.npz").write_bytes(content[: len(content) // 2])
     elif damage == "flip":
         content[len(content) // 2] ^= 1
         (newest / "state.npz").write_bytes(content)
+    elif damage == "flip manifest":
+        text = (newest / "manifest.json").read_text()
+        (newest / "manifest.json").write_text(text.replace('"skipped": 0', '"skipped": 9'))
     elif damage == "no manifest":
         (newest / "manifest.json").unlink()
     else:
         (newest / "manifest.json").write_text("")
     restored = trained(seed=9, steps=0)
-    assert checkpoints.restore(restored)[0] == 1
+    assert checkpoints.restore(restored).step == 1
     assert_same(first, restored)
 
 
 def test_the_last_ones_are_kept(tmp_path):
     model, checkpoints = trained(), Checkpoints(tmp_path, keep=2)
     for epoch in range(1, 5):
-        checkpoints.save(model, epoch, [])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch_000003", "epoch_000004"]
+        checkpoints.save(model, Position(epoch))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["step_00000003", "step_00000004"]
 
 
 def test_a_half_written_checkpoint_is_not_seen(tmp_path):
     model, checkpoints = trained(), Checkpoints(tmp_path)
-    checkpoints.save(model, 1, [])
-    (tmp_path / "epoch_000002.writing").mkdir()
-    assert checkpoints.restore(trained(seed=3, steps=0))[0] == 1
+    checkpoints.save(model, Position(1))
+    (tmp_path / "step_00000002.writing").mkdir()
+    assert checkpoints.restore(trained(seed=3, steps=0)).step == 1
 
 
 def test_another_architecture_is_refused_in_words(tmp_path):
-    Checkpoints(tmp_path).save(trained(), 1, [])
+    Checkpoints(tmp_path).save(trained(), Position(1))
     other = keras.Sequential([keras.layers.Dense(7)])
     other.build((None, 3))
     other.compile(optimizer="sgd")

@@ -21,6 +21,7 @@ class Seen(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.batches.append(batch)
+        self.logs = dict(logs)
 
 
 def assert_same(a, b, **tolerance):
@@ -75,14 +76,9 @@ def test_a_step_that_is_not_finite_is_taken_back_and_counted():
     method.fit(poisoned(1, at=-1), undo_nonfinite=True)
     before = {v.path: v.numpy() for v in (*method.weights, *method.optimizer.variables)}
 
-    class Logs(keras.callbacks.Callback):
-        seen = []
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.seen.append(dict(logs))
-
-    method.fit(poisoned(1, at=0), undo_nonfinite=True, callbacks=[Logs()])
-    assert Logs.seen[-1]["skipped"] == 1
+    seen = Seen()
+    method.fit(poisoned(1, at=0), undo_nonfinite=True, callbacks=[seen])
+    assert seen.logs["skipped"] == 1
     for v in (*method.weights, *method.optimizer.variables):
         if v is method.optimizer.iterations:
             assert int(v.numpy()) == 2

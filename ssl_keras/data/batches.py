@@ -5,7 +5,7 @@
 canvases' own `index` tells its number in the source.
 
 The order of an epoch is a function of the seed and the epoch's number alone, so an interrupted run that
-starts again at an epoch sees the batches that it would have seen.
+starts again at a step sees the batches that it would have seen.
 """
 
 from functools import lru_cache
@@ -14,13 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_keras.data.canvases import Canvases
+from ssl_keras.data.order import epoch_order, rows_per_worker
 from ssl_keras.data.streams import StreamedCanvases
-
-
-def epoch_order(seed: int, epoch: int, n: int) -> np.ndarray:
-    """A permutation of 0..n-1 for one epoch: int64 [n], from the counter-based Philox generator keyed by both."""
-    generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, epoch]))
-    return generator.permutation(n).astype(np.int64)
 
 
 def steps_per_epoch(canvases: Canvases | StreamedCanvases, batch_size: int) -> int:
@@ -44,34 +39,45 @@ def train_batches(
     canvases: Canvases | StreamedCanvases,
     batch_size: int,
     seed: int,
-    start_epoch: int = 0,
-    epochs: int | None = None,
+    start_step: int = 0,
+    steps: int | None = None,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Whole batches of shuffled images, epoch after epoch, each image at most once in an epoch.
 
+    With several workers, worker `index` of `count` gets rows index·B/count to (index+1)·B/count of every batch, with
+    the values that they have in the undivided one, and reads no others. Over all workers each image still comes at
+    most once in an epoch. Where streamed images are unreadable, a worker replaces its own by others of its own, so
+    that its rows and the undivided batch's then hold different images.
+
     Args:
-        batch_size: the global one, over all replicas; replica r of R gets rows r·B/R to (r+1)·B/R.
+        batch_size: the global one, over all workers and replicas; replica r of R gets rows r·B/R to (r+1)·B/R.
         seed: of the order.
-        start_epoch: number of the first epoch.
-        epochs: how many epochs (default: no end).
+        start_step: batches of the run that are passed, since its beginning; epoch start_step // steps_per_epoch is
+            entered in its middle, and the images passed are not decoded. For streamed images `expect_bad` comes first.
+        steps: how many batches (default: no end).
+        shard: (index, count) of the worker.
+    Raises:
+        ValueError: a batch is larger than the data, or not a multiple of the number of workers.
     """
-    steps = steps_per_epoch(canvases, batch_size)
+    whole = steps_per_epoch(canvases, batch_size)
+    rows = rows_per_worker(batch_size, shard)
     n = len(canvases)
     order = lru_cache(maxsize=2)(lambda epoch: epoch_order(seed, epoch, n))
 
     if isinstance(canvases, StreamedCanvases):
-        numbers = _numbers(start_epoch, epochs)
-        dataset = numbers.flat_map(lambda epoch: canvases.epoch_batches(order, epoch, batch_size))
-        if epochs is not None:
-            dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps * epochs))
+        dataset = canvases.train_batches(order, batch_size, start_step, shard)
+        if steps is not None:
+            dataset = dataset.take(steps).apply(tf.data.experimental.assert_cardinality(steps))
     else:
 
-        def rows(step):
-            first = step % steps * batch_size
-            return order(int(step // steps))[first : first + batch_size]  # [B]
+        def chosen(step):
+            epoch, batch = divmod(int(step), whole)
+            first = batch * batch_size + shard[0] * rows
+            return order(epoch)[first : first + rows]  # [B / count]
 
-        numbers = _numbers(start_epoch * steps, None if epochs is None else epochs * steps)
-        dataset = _gathered(canvases, numbers, rows, batch_size)
+        numbers = tf.data.Dataset.counter(start_step)
+        dataset = _gathered(canvases, numbers if steps is None else numbers.take(steps), chosen, rows)
     return dataset.with_options(_options()).prefetch(4)
 
 
@@ -86,10 +92,6 @@ def eval_batches(canvases: Canvases | StreamedCanvases, batch_size: int) -> tf.d
 
         dataset = _gathered(canvases, tf.data.Dataset.range(-(-len(canvases) // batch_size)), rows, None)
     return dataset.with_options(_options()).prefetch(4)
-
-
-def _numbers(start: int, count: int | None) -> tf.data.Dataset:
-    return tf.data.Dataset.counter(start) if count is None else tf.data.Dataset.range(start, start + count)
 
 
 def _gathered(canvases: Canvases, numbers: tf.data.Dataset, rows, batch_size: int | None) -> tf.data.Dataset:

@@ -1,8 +1,8 @@
 """All images of a source as canvases: in memory where they fit, decoded anew in each epoch where they do not."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
@@ -28,6 +28,7 @@ class Canvases:
         index: int64 [N], each image's number in its source.
         bad: (description, reason) of the images that could not be read.
         class_names: names of the classes, or None.
+        bad_indices: the numbers in the source of `bad`, in the same order.
     """
 
     spec: CanvasSpec
@@ -37,6 +38,7 @@ class Canvases:
     index: np.ndarray
     bad: list[tuple[str, str]]
     class_names: tuple[str, ...] | None = None
+    bad_indices: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -45,6 +47,26 @@ class Canvases:
         """Up to n images spread evenly over the data, float32 [n, S, S, C] in [0, 1]; the same ones each time."""
         rows = np.linspace(0, len(self) - 1, min(n, len(self))).astype(np.int64)
         return self.images[rows].astype(np.float32) / MAXIMUM[self.spec.dtype]
+
+    def expect_bad(self, indices: Iterable[int]) -> None:
+        """Checks that the images that could not be read are the ones of an interrupted run, its `bad_indices`.
+
+        Raises:
+            ValueError: they are others, so the rows of the canvases, and the batches, would be others too.
+        """
+        then, now = {int(i) for i in indices}, set(self.bad_indices)
+        if then == now:
+            return
+        named = {i: f"{name} ({reason})" for i, (name, reason) in zip(self.bad_indices, self.bad)}
+        changes = [
+            f"{what}: {', '.join(named.get(i, f'number {i}') for i in sorted(which)[:3])}{', ..' * (len(which) > 3)}"
+            for what, which in (("can no longer be read", now - then), ("can be read again", then - now))
+            if which
+        ]
+        raise ValueError(
+            f"the data has changed since the run began ({'; '.join(changes)}): bring the files back to how they were, "
+            "or start a new run in another --workdir"
+        )
 
     def subset(self, rows: np.ndarray) -> "Canvases":
         """The images at some rows, in their order."""
@@ -85,11 +107,12 @@ def load_canvases(
             progress(int(chunk["position"][-1]) + 1, len(source))
 
     index = index[:kept]
-    bad = list_bad(source, np.setdiff1d(np.arange(len(source)), index))
+    dropped = np.setdiff1d(np.arange(len(source)), index).tolist()
+    bad = list_bad(source, dropped)
     if len(bad) > max_bad_fraction * len(source):
         raise BadFilesError(bad, len(source), max_bad_fraction)
     labels = np.full(kept, -1, np.int32) if source.labels is None else source.labels[index]
-    return Canvases(spec, images[:kept], sizes[:kept], labels, index, bad, source.class_names)
+    return Canvases(spec, images[:kept], sizes[:kept], labels, index, bad, source.class_names, dropped)
 
 
 def _memory_bytes() -> int:

@@ -47,35 +47,41 @@ class BadFilesError(ValueError):
 
 
 def decoded(
-    source: Source, spec: CanvasSpec, positions: tf.data.Dataset, indices: Callable[[np.ndarray], np.ndarray]
+    source: Source,
+    spec: CanvasSpec,
+    positions: tf.data.Dataset,
+    indices: Callable[[np.ndarray], np.ndarray],
+    is_lost: Callable[[], bool] = lambda: False,
 ) -> tf.data.Dataset:
     """The canvases at a data set of positions, in that order; those that cannot be read are missing.
 
     Args:
         positions: int64 scalars.
         indices: positions int64 [K] -> numbers in the source [K].
+        is_lost: asked now and then; once it holds, the data set ends.
     Returns:
         {"position": int64, "image": [S, S, C], "size": float32 [2]}: size is the true height and width, px.
     """
 
     def pixels(positions):
-        return np.stack([source.read(int(i)) for i in indices(positions)])
+        return np.stack([source.patient_read(int(i)) for i in indices(positions)])
 
     def files(positions):
         chunk = np.empty(len(positions), object)
         for row, i in enumerate(indices(positions)):
             try:
-                chunk[row] = source.read(int(i))
+                chunk[row] = source.patient_read(int(i))
             except Exception:  # whatever is wrong with a file, `list_bad` names it
                 chunk[row] = b""  # no image decodes from this
-        return chunk
+        return chunk, not is_lost()
 
     def read(positions):
         if source.arrays:
             channels, dtype = source.arrays
             raw = tf.numpy_function(pixels, [positions], dtype, stateful=False)
-            return positions, tf.ensure_shape(raw, [None, None, None, channels])
-        return positions, tf.ensure_shape(tf.numpy_function(files, [positions], tf.string, stateful=False), [None])
+            return positions, tf.ensure_shape(raw, [None, None, None, channels]), True
+        raw, go_on = tf.numpy_function(files, [positions], [tf.string, tf.bool], stateful=False)
+        return positions, tf.ensure_shape(raw, [None]), tf.ensure_shape(go_on, [])
 
     def canvas(position, raw):
         image = (from_array if source.arrays else decode)(raw, spec.channels, spec.dtype)
@@ -83,7 +89,9 @@ def decoded(
         return {"position": position, "image": to_canvas(image, spec.size), "size": size}
 
     # Python is entered once for a few records: entering it costs more than reading a small one.
-    records = positions.batch(READ_TOGETHER).map(read, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+    chunks = positions.batch(READ_TOGETHER).map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    chunks = chunks.take_while(lambda positions, raw, go_on: go_on)
+    records = chunks.map(lambda positions, raw, go_on: (positions, raw)).unbatch()
     return records.map(canvas, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
 
 
@@ -94,7 +102,7 @@ def list_bad(source: Source, indices: Iterable[int]) -> list[tuple[str, str]]:
 
 def _reason(source: Source, i: int) -> str:
     try:
-        raw = source.read(i)
+        raw = source.patient_read(i)
     except Exception as error:
         return (str(error) or type(error).__name__).splitlines()[0]
     if source.arrays:

@@ -38,12 +38,12 @@ def probe(source: Source, channels: int | None = None, dtype: str | None = None)
     """
     sample = np.unique(np.linspace(0, len(source) - 1, min(LIMIT, len(source))).astype(np.int64))
     if source.arrays:
-        shape = source.read(0).shape
+        shape = source.patient_read(0).shape
         return Probe(channels or source.arrays[0], dtype or source.arrays[1], None, np.array([shape[:2]]))
     headers = []
     for i in sample:
         try:
-            headers.append(_header(source.read(int(i))))
+            headers.append(_header(source.patient_read(int(i))))
         except Exception:
             continue  # unreadable images are counted and named when they are decoded
     if not headers:

@@ -6,6 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
+from ssl_keras.data.reading import PatientReader
+
 
 @dataclass
 class Source:
@@ -14,7 +16,8 @@ class Source:
     Args:
         name: how the data is called in messages and reports.
         length: number of images N.
-        read: i -> the encoded file (bytes), or the pixels [H, W, C] where `arrays` says so.
+        read: i -> the encoded file (bytes), or the pixels [H, W, C] where `arrays` says so; `patient_read` is the
+            same with patience, and what all readers of images call.
         describe: i -> a path or an id that a person can find the image by.
         label: i -> class number (-1: this one has none), or None where the data has no labels.
         class_names: names of the classes, or None where only numbers are known.
@@ -38,11 +41,17 @@ class Source:
         return self.length
 
     @cached_property
+    def patient_read(self) -> PatientReader:
+        """`read`, tried again where the file system fails; it remembers what it gave up."""
+        return PatientReader(self.read, self.describe)
+
+    @cached_property
     def labels(self) -> np.ndarray | None:
         """Class numbers, int32 [N] (-1: none), or None. Read at first use: record files hold them beside the images."""
         if self.label is None:
             return None
-        return np.array([self.label(i) for i in range(self.length)], np.int32)
+        label = PatientReader(self.label, self.describe)
+        return np.array([label(i) for i in range(self.length)], np.int32)
 
 
 def subset(source: Source, chosen: np.ndarray, name: str) -> Source:

@@ -22,7 +22,10 @@ def decodable(encoded: bytes) -> bytes:
             raise ValueError(f"damaged TIFF: {error}") from None
     # TensorFlow takes a BMP's palette indices for gray levels.
     if encoded[:2] == b"BM" and len(encoded) > 30 and int.from_bytes(encoded[28:30], "little") < 24:
-        return _as_png(np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")))
+        try:
+            return _as_png(np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")))
+        except (OSError, SyntaxError) as error:
+            raise ValueError(f"damaged BMP: {error}") from None
     return encoded
 
 

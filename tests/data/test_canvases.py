@@ -59,6 +59,16 @@ def test_float_arrays_outside_the_unit_range_are_named(tmp_path):
     np.testing.assert_array_equal(canvases.images, images[[0, 1, 2, 5]])
 
 
+def test_a_resumed_run_is_told_that_its_data_has_changed(tmp_path):
+    canvases = load_canvases(gray_files(tmp_path, 30, bad=(4, 17)), CanvasSpec(8, 1), max_bad_fraction=0.1)
+    assert canvases.bad_indices == [4, 17]
+    canvases.expect_bad([17, 4])
+    with pytest.raises(ValueError, match=r"can no longer be read: .*017.png \(truncated PNG\)"):
+        canvases.expect_bad([4])
+    with pytest.raises(ValueError, match=r"can be read again: number 9.*start a new run"):
+        canvases.expect_bad([4, 9, 17])
+
+
 def test_progress_reaches_the_end(tmp_path):
     calls = []
     load_canvases(gray_files(tmp_path, 5), CanvasSpec(4, 1), progress=lambda done, total: calls.append((done, total)))
@@ -70,7 +80,7 @@ def test_streamed_batches_equal_those_in_memory(tmp_path):
     memory = load_canvases(source, CanvasSpec(8, 1))
     stream = load_canvases(source, CanvasSpec(8, 1), budget_bytes=0)
     assert isinstance(memory, Canvases) and isinstance(stream, StreamedCanvases)
-    for make in (lambda c: train_batches(c, 6, seed=3, start_epoch=1, epochs=2), lambda c: eval_batches(c, 6)):
+    for make in (lambda c: train_batches(c, 6, seed=3, start_step=3, steps=6), lambda c: eval_batches(c, 6)):
         pairs = list(zip(make(memory).as_numpy_iterator(), make(stream).as_numpy_iterator(), strict=True))
         assert len(pairs) in (6, 4)
         for one, other in pairs:
@@ -84,7 +94,7 @@ def test_stream_passes_over_bad_files(tmp_path):
     # More images than the first look takes in, bad ones where it does not look.
     source = gray_files(tmp_path, 40, bad=(7, 23))
     stream = load_canvases(source, CanvasSpec(8, 1), max_bad_fraction=0.1, budget_bytes=0)
-    batches = list(train_batches(stream, 10, seed=0, epochs=2).as_numpy_iterator())
+    batches = list(train_batches(stream, 10, seed=0, steps=8).as_numpy_iterator())
     assert len(batches) == 8  # bad files leave no gap
     for batch in batches:
         np.testing.assert_array_equal(batch["image"][:, 3, 3, 0], batch["index"])
@@ -100,7 +110,7 @@ def test_stream_stops_when_files_go_bad(tmp_path):
     for i in range(20):
         (tmp_path / f"{i:03}.png").write_bytes(b"")
     with pytest.raises(tf.errors.OpError, match=r"BadFilesError.*cannot be read"):
-        list(train_batches(stream, 10, seed=0, epochs=2))
+        list(train_batches(stream, 10, seed=0, steps=8))
 
 
 def test_probe_takes_the_widest_kind(tmp_path):

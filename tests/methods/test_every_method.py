@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import methods
-from ssl_keras.checkpoints import Checkpoints
+from ssl_keras.checkpoints import Checkpoints, Position
 from ssl_keras.evals import features
 from ssl_keras.export import build_encoder, load_encoder, save_keras
 from tests.methods import harness
@@ -35,7 +35,7 @@ def test_every_trainable_weight_moves_and_no_frozen_one_but_statistics(name):
 def test_restored_state_makes_the_next_step_identical(name, tmp_path):
     first = harness.make(name)
     harness.train(first, harness.batches(2))
-    Checkpoints(tmp_path).save(first, 1, [])
+    Checkpoints(tmp_path).save(first, Position(2))
     second = harness.make(name)
     Checkpoints(tmp_path).restore(second)
     logs = [harness.train(method, harness.batches(1, seed=3)) for method in (first, second)]
