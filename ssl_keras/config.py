@@ -76,6 +76,7 @@ class Config:
     knn_every: int = 0
     checkpoint_every: int = 1
     max_bad_fraction: float = 0.01
+    data_service: str | None = None
 
     def differences(self, other: "Config") -> list[str]:
         """Settings in which this run differs from `other`, as readable lines.
@@ -83,6 +84,7 @@ class Config:
         Where a run lies, on what it runs and what this one leaves open make no difference.
         """
         ignored = {"workdir", "data_dir", "strategy", "num_devices", "tpu", "knn_every", "checkpoint_every"}
+        ignored |= {"data_service"}  # where images are decoded
         lines = []
         for field in dataclasses.fields(self):
             mine, theirs = getattr(self, field.name), getattr(other, field.name)
@@ -166,6 +168,7 @@ HELP = {
     "knn_every": "epochs between kNN scores on held-out training images (needs labels); 0: never",
     "checkpoint_every": "epochs between checkpoints",
     "max_bad_fraction": "stop when more than this share of the files cannot be read",
+    "data_service": "grpc://HOST:PORT of tools.data_worker, whose processes decode the images; unset: this one does",
 }
 
 _CHOICES = {
