@@ -1,5 +1,6 @@
 """Canvases that other processes decode: a tf.data service reads and decodes the files, this process collects them."""
 
+import os
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -15,7 +16,7 @@ from ssl_keras.data.transcode import needs_python
 
 CHUNK = 64
 AT_ONCE = 4  # chunks that a worker decodes at the same time
-PYTHON_SUFFIXES = (".tif", ".tiff")
+TIFF_SUFFIXES = (".tif", ".tiff")
 NEEDS_PYTHON = "a TIFF or palette BMP, which a data service cannot decode: save it as PNG, or leave --data_service out"
 NOT_THERE = "readable here, but not by the data service: its workers must see the same paths"
 
@@ -47,11 +48,19 @@ class ServedCanvases(StreamedCanvases):
             raise ValueError(
                 f"{source.name}: a data service reads folder:, tfrecord: and tfds: data; leave it out here"
             )
+        # Names tell most of the files that need Python, before hours of training come upon them.
+        paths = source.places.paths
+        tiff = [i for i, file in enumerate(source.places.file) if paths[file].lower().endswith(TIFF_SUFFIXES)]
+        if len(tiff) > max_bad_fraction * len(source):
+            raise ValueError(
+                f"{len(tiff)} of {len(source)} images are TIFF files, which a data service cannot decode: "
+                "save them as PNG, or leave --data_service out"
+            )
         check_answer(address)
         self.address = address
         self._read = reader(source.places)
         super().__init__(source, spec, max_bad_fraction)
-        self._refuse_by_name()
+        self._record([i for i in tiff if self._described_one(i)[1] == NEEDS_PYTHON])
 
     def train_batches(
         self, seed: int, batch_size: int, start_step: int = 0, shard: tuple[int, int] = (0, 1)
@@ -94,17 +103,6 @@ class ServedCanvases(StreamedCanvases):
         batches = distributed(decoded, self.address).map(collected).filter(lambda rows: tf.size(rows["label"]) > 0)
         return batches.rebatch(rows, drop_remainder=True)
 
-    def _refuse_by_name(self) -> None:
-        """Finds the files that need Python by their names, before hours of training come upon them."""
-        paths = self.source.places.paths
-        named = [i for i, file in enumerate(self.source.places.file) if paths[file].lower().endswith(PYTHON_SUFFIXES)]
-        if len(named) > self._allowed():
-            raise ValueError(
-                f"{len(named)} of {len(self)} images are TIFF files, which a data service cannot decode: "
-                "save them as PNG, or leave --data_service out"
-            )
-        self._record([i for i in named if self._described_one(i)[1] == NEEDS_PYTHON])
-
     def _readable(self, indices: np.ndarray) -> list[int]:
         dataset = tf.data.Dataset.range(len(indices)).map(
             lambda at: (at, self._canvas(tf.gather(indices, at))), num_parallel_calls=tf.data.AUTOTUNE
@@ -134,16 +132,20 @@ def reader(places: Places) -> Callable[[tf.Tensor], tf.Tensor]:
     """number of an image, int64 scalar -> its encoded bytes, string scalar, in graph operations."""
     used, file = np.unique(places.file, return_inverse=True)
     names = [places.paths[i] for i in used]
+    with tf.device("CPU"):
+        path, holder = tf.constant(names), tf.constant(file, tf.int64)
     if places.spans is None:
-        return lambda i: tf.io.read_file(tf.gather(tf.constant(names), tf.gather(file, i)))
-    sizes = np.array([tf.io.gfile.stat(name).length for name in names], np.int64)
+        return lambda i: tf.io.read_file(tf.gather(path, tf.gather(holder, i)))
+    sizes = np.array([os.path.getsize(name) for name in names], np.int64)
     at, length = places.spans.T
-    after = sizes[file] - at - length
+    with tf.device("CPU"):
+        spans = tf.constant(np.stack([length, at, sizes[file] - at - length], 1))  # record, bytes before and after it
 
     def record(i):
         # A file of one record, between a head and a tail that are skipped: a read at an offset.
-        name = tf.gather(tf.constant(names), tf.gather(file, i))
-        found = tf.data.FixedLengthRecordDataset(name, tf.gather(length, i), tf.gather(at, i), tf.gather(after, i))
+        found = tf.data.FixedLengthRecordDataset(
+            tf.gather(path, tf.gather(holder, i)), *tf.unstack(tf.gather(spans, i), num=3)
+        )
         features = {places.feature: tf.io.FixedLenFeature([], tf.string)}
         return tf.io.parse_single_example(found.get_single_element(), features)[places.feature]
 
