@@ -30,8 +30,10 @@ class ServedCanvases(StreamedCanvases):
     * Values: as without it. Unreadable files: passed over, named, counted and limited as in any stream; but each epoch
       tries them again.
     * An epoch's order is a function of the seed and the epoch's number (another one than without a service). With one
-      worker, batches come in it; several workers race, and what a batch holds then changes from run to run.
-    * Each image is handed out at most once an epoch. A worker process that dies loses the images that it had.
+      worker, batches come in it; several workers race, so that what a batch holds changes from run to run, and
+      batches about the end of an epoch hold images of the next.
+    * Each image is handed out once an epoch, but for the remainder of the last batch. A worker process that dies loses
+      the images that it had; the others go on.
     * A resumed run goes on at its step of this order. With one worker and no unreadable files these are the batches
       that would have come; otherwise some images of this epoch may come twice, or not at all.
 
@@ -95,7 +97,9 @@ class ServedCanvases(StreamedCanvases):
 
         def collected(rows):
             label = tf.ensure_shape(tf.numpy_function(account, [rows["index"]], tf.int32), [None])
-            return {key: value[1:] for key, value in rows.items()} | {"label": label}
+            # Copied: TensorFlow writes a line to the log for each batch that it makes of slices.
+            images = tf.range(1, tf.size(rows["index"]))
+            return {key: tf.gather(value, images) for key, value in rows.items()} | {"label": label}
 
         first = start_step * chunks
         numbers = tf.data.Dataset.range(first, first + 2**48)
