@@ -163,7 +163,7 @@ def _parts(config: Config, plain: bool) -> dict[str, object]:
     method_class = methods.load(config.method)
     source = experiment.open_training_source(config, method_class)
     config, spec = experiment.resolve(config, source, method_class)
-    canvases = load_canvases(source, spec, config.max_bad_fraction)
+    canvases = load_canvases(source, spec, config.max_bad_fraction, data_service=config.data_service)
     method = experiment.compiled_method(
         config, method_class, experiment.method_XX
     )

@@ -81,6 +81,7 @@ class Config:
     checkpoint_every: str = "1"
     keep_checkpoints: int = 2
     max_bad_fraction: float = 0.01
+    data_service: str | None = None
 
     def differences(self, other: "Config") -> list[str]:
         """Settings in which this run differs from `other`, as readable lines.
@@ -99,6 +100,7 @@ class Config:
             "knn_every",
             "checkpoint_every",
             "keep_checkpoints",
+            "data_service",
         }
         lines = []
         for field in dataclasses.fields(self):
@@ -203,6 +205,7 @@ HELP = {
     "checkpoint_every": "between checkpoints: epochs, such as 1, or minutes, such as 30min",
     "keep_checkpoints": "how many of the newest are kept, at least 2",
     "max_bad_fraction": "stop when more than this share of the files cannot be read",
+    "data_service": "grpc://HOST:PORT of tools.data_worker, whose processes decode the images; unset: this one does",
 }
 
 _CHOICES = {

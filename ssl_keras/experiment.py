@@ -183,7 +183,7 @@ def resolve(config: Config, source: sources.Source, method_class: type) -> tuple
 def load(source: sources.Source, spec: CanvasSpec, config: Config):
     """The source as canvases; `bad_files.txt` names what could not be read, also when that ends the run."""
     try:
-        canvases = load_canvases(source, spec, config.max_bad_fraction)
+        canvases = load_canvases(source, spec, config.max_bad_fraction, data_service=config.data_service)
     except BadFilesError as error:
         write_bad_files(config, error.bad)
         raise

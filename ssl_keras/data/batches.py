@@ -62,14 +62,12 @@ def train_batches(
     """
     whole = steps_per_epoch(canvases, batch_size)
     rows = rows_per_worker(batch_size, shard)
-    n = len(canvases)
-    order = lru_cache(maxsize=2)(lambda epoch: epoch_order(seed, epoch, n))
-
     if isinstance(canvases, StreamedCanvases):
-        dataset = canvases.train_batches(order, batch_size, start_step, shard)
+        dataset = canvases.train_batches(seed, batch_size, start_step, shard)
         if steps is not None:
             dataset = dataset.take(steps).apply(tf.data.experimental.assert_cardinality(steps))
     else:
+        order = lru_cache(maxsize=2)(lambda epoch: epoch_order(seed, epoch, len(canvases)))
 
         def chosen(step):
             epoch, batch = divmod(int(step), whole)

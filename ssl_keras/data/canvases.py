@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ssl_keras.data.decode import MAXIMUM
 from ssl_keras.data.pipeline import BadFilesError, CanvasSpec, decoded, list_bad
+from ssl_keras.data.served import ServedCanvases
 from ssl_keras.data.source import Source
 from ssl_keras.data.streams import StreamedCanvases
 
@@ -81,6 +82,7 @@ def load_canvases(
     max_bad_fraction: float = 0.01,
     progress: Callable[[int, int], None] | None = None,
     budget_bytes: int | None = None,
+    data_service: str | None = None,
 ) -> Canvases | StreamedCanvases:
     """The canvases of all readable images of a source, in its order.
 
@@ -88,9 +90,13 @@ def load_canvases(
         max_bad_fraction: how many of the images may be unreadable, 0 to 1.
         progress: called with (images done, images in all) now and then.
         budget_bytes: most memory for the images (default: 40 % of the machine's); above it they are streamed.
+        data_service: address (grpc://host:port) of a tf.data service that decodes the training batches.
     Raises:
         BadFilesError: more images are unreadable; its `bad` lists them all.
+        ValueError: the data service does not answer, or cannot read this kind of source.
     """
+    if data_service:
+        return ServedCanvases(source, spec, max_bad_fraction, data_service)
     if len(source) * spec.bytes > (_memory_bytes() * MEMORY_SHARE if budget_bytes is None else budget_bytes):
         return StreamedCanvases(source, spec, max_bad_fraction)
 

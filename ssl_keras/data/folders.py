@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-from ssl_keras.data.source import Source
+import numpy as np
+
+from ssl_keras.data.source import Places, Source
 from ssl_keras.data.transcode import decodable
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
@@ -43,6 +45,7 @@ def open_folder(path: str, split: str = "train") -> Source:
         class_names=class_names,
         has_test_split=has_splits,
         sorted_by_name=True,
+        places=Places([str(base / path) for path in paths], np.arange(len(paths))),
     )
 
 

@@ -9,6 +9,27 @@ import numpy as np
 from ssl_keras.data.reading import PatientReader
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the encoded images lie, for readers in TensorFlow operations.
+
+    Args:
+        paths: files.
+        file: int64 [N], which of them holds image i.
+        spans: int64 [N, 2], where a file holds many: offset and length in bytes of image i's tf.train.Example.
+        feature: the Example's feature that holds the image.
+    """
+
+    paths: list[str]
+    file: np.ndarray
+    spans: np.ndarray | None = None
+    feature: str | None = None
+
+    def at(self, chosen: np.ndarray) -> "Places":
+        """Those of the images `chosen`, integer [M]."""
+        return Places(self.paths, self.file[chosen], None if self.spans is None else self.spans[chosen], self.feature)
+
+
 @dataclass
 class Source:
     """Images by number, read one at a time and in any order, so that an epoch's order can be exact.
@@ -25,6 +46,7 @@ class Source:
         arrays: (channels, dtype) where `read` gives pixels rather than encoded bytes.
         sorted_by_name: whether the stored order groups like with like, so that its first images are no sample
             of it.
+        places: where the encoded images lie in files, or None where they do not.
     """
 
     name: str
@@ -36,6 +58,7 @@ class Source:
     has_test_split: bool = False
     arrays: tuple[int, str] | None = None
     sorted_by_name: bool = False
+    places: Places | None = None
 
     def __len__(self) -> int:
         return self.length
@@ -67,4 +90,5 @@ def subset(source: Source, chosen: np.ndarray, name: str) -> Source:
         has_test_split=source.has_test_split,
         arrays=source.arrays,
         sorted_by_name=source.sorted_by_name,
+        places=None if source.places is None else source.places.at(chosen),
     )

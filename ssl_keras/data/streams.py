@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_keras.data.decode import MAXIMUM
-from ssl_keras.data.order import own_part, rows_per_worker
+from ssl_keras.data.order import epoch_order, own_part, rows_per_worker
 from ssl_keras.data.pipeline import BadFilesError, CanvasSpec, decoded, list_bad
 from ssl_keras.data.source import Source, subset
 
@@ -54,7 +54,8 @@ class StreamedCanvases:
 
     def subset(self, rows: np.ndarray) -> "StreamedCanvases":
         """The images at some rows, in their order."""
-        return StreamedCanvases(subset(self.source, rows), self.spec, self.max_bad_fraction)
+        part = subset(self.source, rows, f"{self.source.name} ({len(rows)} of {len(self)})")
+        return StreamedCanvases(part, self.spec, self.max_bad_fraction)
 
     @property
     def bad(self) -> list[tuple[str, str]]:
@@ -84,7 +85,7 @@ class StreamedCanvases:
         self._stop_if_too_many()
 
     def train_batches(
-        self, order: Callable[[int], np.ndarray], batch_size: int, start_step: int = 0, shard: tuple[int, int] = (0, 1)
+        self, seed: int, batch_size: int, start_step: int = 0, shard: tuple[int, int] = (0, 1)
     ) -> tf.data.Dataset:
         """A worker's rows of the whole batches of one epoch after the other, without end.
 
@@ -92,7 +93,7 @@ class StreamedCanvases:
         that part: without unreadable images the rows are exactly those of the batches of a single worker.
 
         Args:
-            order: epoch -> indices int64 [N].
+            seed: of the order.
             batch_size: the global one.
             start_step: batches of the run that are passed; their images are not read. Which ones they were follows
                 from the order and `bad_indices`, as all unreadable images before them have been met.
@@ -107,7 +108,7 @@ class StreamedCanvases:
         @lru_cache(maxsize=2)
         def part(number):
             epoch, bad = begun[number]
-            own = own_part(order(epoch), batch_size, shard)
+            own = own_part(epoch_order(seed, epoch, n), batch_size, shard)
             return own[~np.isin(own, bad)]
 
         def begin(epoch):
@@ -185,8 +186,11 @@ class StreamedCanvases:
     def _record(self, indices: Iterable[int]) -> None:
         new = [int(i) for i in indices if int(i) not in self._bad]
         if new:
-            self._bad.update(zip(new, list_bad(self.source, new)))
+            self._bad.update(zip(new, self._described(new)))
             self._stop_if_too_many()
+
+    def _described(self, indices: Iterable[int]) -> list[tuple[str, str]]:
+        return list_bad(self.source, indices)
 
     def _stop_if_too_many(self) -> None:
         if len(self._bad) > self._allowed():
@@ -202,10 +206,12 @@ class StreamedCanvases:
     def _check_sample(self) -> None:
         """Without a first look, data with nothing readable in it would be searched for ever."""
         sample = np.unique(np.linspace(0, len(self) - 1, min(SAMPLE, len(self))).astype(np.int64))
-        stream = decoded(
-            self.source, self.spec, tf.data.Dataset.range(len(sample)), lambda positions: sample[positions]
-        )
-        readable = [int(at) for at in stream.map(lambda item: item["position"]).as_numpy_iterator()]
+        readable = self._readable(sample)
         self._record(np.delete(sample, readable))
         if not readable:
             raise BadFilesError(self.bad, len(sample), self.max_bad_fraction)
+
+    def _readable(self, indices: np.ndarray) -> list[int]:
+        """Which of the images can be read, as rows of `indices`."""
+        stream = decoded(self.source, self.spec, tf.data.Dataset.range(len(indices)), lambda rows: indices[rows])
+        return [int(row) for row in stream.map(lambda item: item["position"]).as_numpy_iterator()]

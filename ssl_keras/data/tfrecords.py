@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ssl_keras.data.source import Source
+from ssl_keras.data.source import Places, Source
 from ssl_keras.data.transcode import decodable
 
 IMAGE_KEYS = ("image/encoded", "image")
@@ -141,6 +141,7 @@ def _record_source(name, records, image_key, label_key, class_names, has_test_sp
         label=(lambda i: records.features(i)[label_key].int64_list.value[0]) if label_key else None,
         class_names=class_names,
         has_test_split=has_test_split,
+        places=Places(records.paths, records.file, records.place, image_key),
     )
 
 

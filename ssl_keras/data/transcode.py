@@ -15,18 +15,24 @@ STRIP_OFFSETS, STRIP_BYTES, BITS, COMPRESSION, PLANAR, PREDICTOR = 273, 279, 258
 
 def decodable(encoded: bytes) -> bytes:
     """The same image in a format that `decode` reads: TIFF and palette BMP become PNG, the rest passes through."""
+    if not needs_python(encoded):
+        return encoded
     if encoded[:4] in TIFF_MAGIC:
         try:
             return _as_png(_tiff_pixels(encoded))
         except (OSError, SyntaxError, zlib.error) as error:
             raise ValueError(f"damaged TIFF: {error}") from None
-    # TensorFlow takes a BMP's palette indices for gray levels.
-    if encoded[:2] == b"BM" and len(encoded) > 30 and int.from_bytes(encoded[28:30], "little") < 24:
-        try:
-            return _as_png(np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")))
-        except (OSError, SyntaxError) as error:
-            raise ValueError(f"damaged BMP: {error}") from None
-    return encoded
+    try:
+        return _as_png(np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")))
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"damaged BMP: {error}") from None
+
+
+def needs_python(encoded: bytes) -> bool:
+    """Whether this is an image that TensorFlow alone does not decode rightly."""
+    # It takes a BMP's palette indices for gray levels.
+    is_palette = encoded[:2] == b"BM" and len(encoded) > 30 and int.from_bytes(encoded[28:30], "little") < 24
+    return is_palette or encoded[:4] in TIFF_MAGIC
 
 
 def _tiff_pixels(encoded: bytes) -> np.ndarray:
