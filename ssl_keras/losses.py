@@ -48,6 +48,8 @@ def info_nce(queries, positives, negatives, temperature, ids=None, negative_ids=
     """
     if constant_negatives:
         negatives = tf.stop_gradient(negatives)
+    if ids is not None:
+        ids, negative_ids = tf.cast(ids, tf.int64), tf.cast(negative_ids, tf.int64)
     b, count = queries.shape[0], negatives.shape[0]
     if b is None or count is None or b * count <= CHUNK:
         return _info_nce_at_once(queries, positives, negatives, temperature, ids, negative_ids)

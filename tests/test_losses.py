@@ -113,7 +113,7 @@ def test_large_problems_are_never_held_whole(monkeypatch):
 
     assert largest_tensor(step, z, z) <= losses.CHUNK < (2 * b) ** 2
     monkeypatch.setattr(losses, "CHUNK", (2 * b) ** 2)
-    assert largest_tensor(lambda *views: step(*views), z, z) == (2 * b) ** 2
+    assert largest_tensor(lambda *views: step(*views), z, z) >= (2 * b) ** 2
 
 
 def test_large_nt_xent_has_the_value_and_gradient_of_the_plain_formula():
