@@ -12,13 +12,13 @@ from tests.methods import harness
 REPLICATED = ("simclr", "moco", "byol", "swav")
 
 
-def after_a_step(name, micro_batch_size, data=None, **arguments):
+def after_a_step(name, micro_batch_size, kind="group", **arguments):
     """Updates of the trainable variables by one step of SGD, other variables after it, and the loss."""
-    with norm.using("group"):
+    with norm.using(kind, synchronized=False):
         method = harness.make(name, **arguments)
     method.micro_batch_size = micro_batch_size
     before = [v.numpy() for v in method.trainable_variables]
-    loss = harness.train(method, data or harness.batches(1))["loss"]
+    loss = harness.train(method, harness.batches(1))["loss"]
     updates = {v.path: v.numpy() - w for v, w in zip(method.trainable_variables, before, strict=True)}
     return updates, {v.path: v.numpy() for v in method.non_trainable_variables}, loss
 
@@ -48,6 +48,13 @@ def test_two_replicas_in_micro_batches_equal_one_at_once(name, two_replicas):
     whole = after_a_step(name, None)
     with two_replicas.scope():
         check_equal(after_a_step(name, 8), whole, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("name", ["simclr", "moco"])
+def test_replicas_normalize_their_pieces_as_one_replica_does_the_same_pieces(name, two_replicas):
+    alone = after_a_step(name, 4, "batch")
+    with two_replicas.scope():
+        check_equal(after_a_step(name, 8, "batch"), alone, tolerance=1e-4)
 
 
 def test_float16_keeps_its_loss_scale():
