@@ -43,6 +43,7 @@ class Config:
     zero_init_last: bool = False
     patch: int | None = None
     pool: str | None = None
+    norm: str = "batch"
     views: str | None = None
     views_without: str = ""
     view_arg: tuple[str, ...] = ()
@@ -53,6 +54,7 @@ class Config:
     dtype: str | None = None
     epochs: int = 100
     batch_size: int = 256
+    micro_batch_size: int | None = None
     seed: int = 0
     optimizer: str = "sgd"
     learning_rate: float = 0.03
@@ -165,6 +167,7 @@ HELP = {
     "zero_init_last": "start each residual block as the identity: its last normalisation's scale is 0",
     "patch": "side of a ViT's patch in pixels; unset: 4 up to 32 px, 8 up to 96, 16 above",
     "pool": "a ViT's representation: class (token) or mean (of the patches); unset: class",
+    "norm": "of backbone and heads: batch, or group (32 groups), by which no image's output depends on the others",
     "views": "the views' recipe; unset: the method's own",
     "views_without": "operations to take away from every view: crop, flip, color, jitter, grayscale, blur, solarize",
     "view_arg": "NAME=VALUE, a field of the recipe's policies, such as crop_area=(0.2,1.0); may be repeated",
@@ -175,6 +178,8 @@ HELP = {
     "dtype": "uint8 | uint16 | float32, the canvases' type; unset: from the data",
     "epochs": "passes over the training images",
     "batch_size": "global batch size (images, over all devices)",
+    "micro_batch_size": "images, over all devices, that go through the networks at a time: the step of the whole batch "
+    "in the memory of this one, for about 1.4 times the time; unset: the whole batch",
     "seed": "of weights, order and views",
     "optimizer": "sgd | lars | lars_simclr | lars_clipped | larc | adamw | muon",
     "learning_rate": "per 256 images (lr_scaling=linear); scaled once by the batch size",
@@ -217,6 +222,7 @@ _CHOICES = {
     "schedule": ("cosine", "step", "constant"),
     "stem": ("imagenet", "cifar"),
     "pool": ("class", "mean"),
+    "norm": ("batch", "group"),
     "dtype": ("uint8", "uint16", "float32"),
 }
 _REPEATED = ("method_arg", "view_arg", "lr_multiplier")
@@ -224,6 +230,7 @@ _POSITIVE = (
     "width",
     "epochs",
     "batch_size",
+    "micro_batch_size",
     "learning_rate",
     "steps_per_execution",
     "train_examples",
@@ -295,19 +302,29 @@ def check(config: Config) -> None:
     for name in _NOT_NEGATIVE:
         if not getattr(config, name) >= 0:
             raise ValueError(f"--{name} must not be negative, got {getattr(config, name)}")
+    if config.micro_batch_size is not None:
+        check_micro_batches(config.batch_size, config.micro_batch_size, config.num_devices or 1)
     for name in ("image_size", "canvas_size"):
         value = getattr(config, name)
         if value is not None and value < _MINIMUM_SIDE:
             raise ValueError(
                 f"--{name} must be at least {_MINIMUM_SIDE} pixels, got {value}; leave it out to take it from the data"
             )
-
-
     config.checkpoint_interval()
     if config.keep_checkpoints < 2:
         raise ValueError(f"--keep_checkpoints must be at least 2, got {config.keep_checkpoints}")
     if config.skip_nonfinite and config.steps_per_execution > 1:
         raise ValueError("--skip_nonfinite looks at every step: leave --steps_per_execution at 1")
+
+
+def check_micro_batches(batch_size: int, micro_batch_size: int, replicas: int) -> None:
+    """Raises ValueError where a batch does not go through `replicas` in equal pieces of `micro_batch_size`."""
+    if micro_batch_size > batch_size or batch_size % micro_batch_size:
+        raise ValueError(
+            f"--micro_batch_size={micro_batch_size} must divide --batch_size={batch_size}; leave it out for no pieces"
+        )
+    if micro_batch_size % replicas:
+        raise ValueError(f"--micro_batch_size={micro_batch_size} must be a multiple of the {replicas} replicas")
 
 
 def read_run(workdir: str) -> Config:

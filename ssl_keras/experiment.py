@@ -14,12 +14,13 @@ from absl import logging
 
 from ssl_keras import distribute, export, files, methods, monitor, optim, preview
 from ssl_keras.checkpoints import Checkpoints, Position
-from ssl_keras.config import Config, read_run
+from ssl_keras.config import Config, check_micro_batches, read_run
 from ssl_keras.data import batches, sources
 from ssl_keras.data.canvases import BadFilesError, CanvasSpec, load_canvases
 from ssl_keras.data.probe import probe
 from ssl_keras.evals import features, knn
 from ssl_keras.interrupts import Signals
+from ssl_keras.nn import norm
 from ssl_keras.nn.backbones import build_backbone
 from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews, center_view
@@ -197,6 +198,8 @@ def load(source: sources.Source, spec: CanvasSpec, config: Config):
 
 def compiled_method(config: Config, method_class: type, arguments: dict, canvases) -> keras.Model:
     """The method with its backbone, views and optimizer, ready to fit; call it in the strategy's scope."""
+    if config.micro_batch_size is not None:
+        check_micro_batches(config.batch_size, config.micro_batch_size, distribute.num_replicas())
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     steps = batches.steps_per_epoch(canvases, config.batch_size)
@@ -210,7 +213,9 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
         "total_steps": config.epochs * steps,
     }
     wanted = inspect.signature(method_class.__init__).parameters
-    method = method_class(backbone, views, **arguments, **{k: v for k, v in facts.items() if k in wanted})
+    with normalization(config):
+        method = method_class(backbone, views, **arguments, **{k: v for k, v in facts.items() if k in wanted})
+    method.micro_batch_size = config.micro_batch_size
     method.compile(optimizer=build_optimizer(config, method, steps), jit_compile=compiles_steps(config))
     method.optimizer.build(method.trainable_variables)
     return method
@@ -252,19 +257,25 @@ def class_count(data) -> int:
 
 def untrained_backbone(config: Config, mean, std) -> keras.Model:
     """The run's backbone with the weights that its seed gives."""
-    return build_backbone(
-        config.backbone,
-        config.image_size,
-        config.channels,
-        width=config.width,
-        seed=config.seed,
-        mean=mean,
-        std=std,
-        stem=config.stem,
-        zero_init_last=config.zero_init_last,
-        patch=config.patch,
-        pool=config.pool,
-    )
+    with normalization(config):
+        return build_backbone(
+            config.backbone,
+            config.image_size,
+            config.channels,
+            width=config.width,
+            seed=config.seed,
+            mean=mean,
+            std=std,
+            stem=config.stem,
+            zero_init_last=config.zero_init_last,
+            patch=config.patch,
+            pool=config.pool,
+        )
+
+
+def normalization(config: Config):
+    """The context in which the run's networks are built; a replica's pieces are normalized by themselves."""
+    return norm.using(config.norm, synchronized=None if config.micro_batch_size is None else False)
 
 
 def channel_statistics(canvases) -> tuple[list[float], list[float]]:

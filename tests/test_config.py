@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from ssl_keras.config import Config
+from ssl_keras.config import Config, check_micro_batches
 
 
 def test_flag_lines_give_the_same_settings_back():
@@ -40,6 +40,9 @@ def tool(*arguments):
         ("--batch_size=-1", "greater than 0"),
         ("--epochs=many", "epochs"),
         ("--strategy=magic", "mirrored"),
+        ("--norm=layer", "batch|group"),
+        ("--micro_batch_size=512", "must divide --batch_size=256"),
+        ("--micro_batch_size=100", "must divide --batch_size=256"),
     ],
 )
 def test_a_wrong_flag_ends_with_one_sentence(flag, expected):
@@ -52,6 +55,13 @@ def test_a_wrong_flag_ends_with_one_sentence(flag, expected):
 def test_an_unknown_flag_lists_the_known_ones():
     done = tool("tools.pretrain", "--colour=red")
     assert "--learning_rate" in done.stderr and "--method_arg" in done.stderr
+
+
+@pytest.mark.parametrize("replicas, micro_batch_size", [(1, 1), (1, 64), (4, 64), (2, 8)])
+def test_micro_batches_divide_the_batch_and_among_the_replicas(replicas, micro_batch_size):
+    check_micro_batches(64, micro_batch_size, replicas)
+    with pytest.raises(ValueError, match="multiple of the 128 replicas"):
+        check_micro_batches(64, micro_batch_size, 128)
 
 
 def test_config_imports_nothing_heavy():

@@ -44,12 +44,96 @@ def test_nt_xent_ignores_norms_rotations_and_the_order_of_views_and_images():
     np.testing.assert_allclose(losses.nt_xent(z1[::-1], z2[::-1], 0.2), loss, rtol=1e-5)
 
 
-def test_nt_xent_logits_put_the_other_view_at_the_label_and_never_the_anchor():
-    z1, z2 = np.eye(4, dtype="float32"), np.eye(4, dtype="float32")
-    logits, labels = losses.nt_xent_logits(z1, z2, 0.5)
-    np.testing.assert_array_equal(labels, [4, 5, 6, 7, 0, 1, 2, 3])
-    np.testing.assert_array_equal(tf.argmax(logits, 1), labels)
-    assert np.all(np.diag(logits) < -1e8)
+def info_nce_problem(b=7, count=11, d=5, masked=True):
+    """Queries, positives and negatives of unit length; ids, some of which queries and negatives share."""
+    queries, positives = (losses.l2_normalize(RNG.normal(size=(b, d))) for _ in range(2))
+    negatives = losses.l2_normalize(RNG.normal(size=(count, d)))
+    ids = (tf.range(b), tf.range(count) % (b + 2)) if masked else (None, None)
+    return (queries, positives, negatives), ids
+
+
+def value_and_gradients(arguments, ids, **keywords):
+    with tf.GradientTape() as tape:
+        tape.watch(arguments)
+        loss = losses.info_nce(*arguments, 0.2, *ids, **keywords)
+    return [loss, *tape.gradient(loss, arguments)]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_info_nce_is_the_cross_entropy_of_the_own_key_among_the_negatives_of_other_ids(masked):
+    (q, p, n), (ids, negative_ids) = info_nce_problem(masked=masked)
+    total = 0.0
+    for i in range(7):
+        counted = [j for j in range(11) if not masked or ids[i] != negative_ids[j]]
+        own = np.exp(np.dot(q[i], p[i]) / 0.2)
+        total -= np.log(own / (own + sum(np.exp(np.dot(q[i], n[j]) / 0.2) for j in counted)))
+    np.testing.assert_allclose(losses.info_nce(q, p, n, 0.2, ids, negative_ids), total / 7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("chunk", [1, 11, 44, 60])  # rows of a chunk: 1 (even of fewer columns), 1, 4, 5
+def test_info_nce_in_chunks_has_the_value_and_gradients_of_the_whole(chunk, masked, jit_compile, monkeypatch):
+    arguments, ids = info_nce_problem(masked=masked)
+    expected = value_and_gradients(arguments, ids)
+    monkeypatch.setattr(losses, "CHUNK", chunk)
+    chunked = tf.function(lambda *x: value_and_gradients(x, ids), jit_compile=jit_compile)(*arguments)
+    for ours, whole in zip(chunked, expected, strict=True):
+        np.testing.assert_allclose(ours, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_constant_negatives_get_no_gradient_and_leave_the_others_theirs(monkeypatch):
+    arguments, ids = info_nce_problem()
+    expected = value_and_gradients(arguments, ids)
+    for chunk in (losses.CHUNK, 44):
+        monkeypatch.setattr(losses, "CHUNK", chunk)
+        *ours, to_negatives = value_and_gradients(arguments, ids, constant_negatives=True)
+        assert to_negatives is None
+        for a, b in zip(ours, expected):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def largest_tensor(function, *arguments):
+    """Elements of the largest tensor in the graph of a function, loops and all."""
+    definition = tf.function(function).get_concrete_function(*arguments).graph.as_graph_def(add_shapes=True)
+    nodes = [*definition.node, *(node for f in definition.library.function for node in f.node_def)]
+    shapes = [shape for node in nodes for shape in node.attr["_output_shapes"].list.shape]
+    return max(tf.TensorShape(shape).num_elements() or 0 for shape in shapes)
+
+
+def test_large_problems_are_never_held_whole(monkeypatch):
+    b, d = 4096, 16
+    z = tf.zeros([b, d])
+
+    def step(z1, z2):
+        with tf.GradientTape() as tape:
+            tape.watch([z1, z2])
+            loss = losses.nt_xent(z1, z2, 0.2)
+        return tape.gradient(loss, [z1, z2])
+
+    assert largest_tensor(step, z, z) <= losses.CHUNK < (2 * b) ** 2
+    monkeypatch.setattr(losses, "CHUNK", (2 * b) ** 2)
+    assert largest_tensor(lambda *views: step(*views), z, z) >= (2 * b) ** 2
+
+
+def test_large_nt_xent_has_the_value_and_gradient_of_the_plain_formula():
+    z1, z2 = tf.constant(RNG.normal(size=(2, 1100, 8)), tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([z1, z2])
+        z = losses.l2_normalize(tf.concat([z1, z2], 0))
+        logits = tf.linalg.set_diag(tf.matmul(z, z, transpose_b=True) / 0.2, tf.fill([2200], -1e9))
+        labels = (tf.range(2200) + 1100) % 2200
+        plain = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        assert losses.CHUNK < 2200**2
+        ours = losses.nt_xent(z1, z2, 0.2)
+    np.testing.assert_allclose(ours, plain, rtol=1e-6)
+    for a, b in zip(tape.gradient(ours, [z1, z2]), tape.gradient(plain, [z1, z2]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-8)
+
+
+def test_nt_xent_in_chunks_over_replicas_has_the_gradient_of_one(two_replicas, monkeypatch):
+    monkeypatch.setattr(losses, "CHUNK", 48)
+    check_nt_xent_over_replicas(two_replicas)
 
 
 def test_nt_xent_over_replicas_has_the_gradient_of_one(two_replicas):

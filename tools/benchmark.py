@@ -1,13 +1,14 @@
-"""Images per second, beside plain Keras:
+"""Images per second, beside plain Keras; peak memory by batch size:
 
 python -m tools.benchmark --suite=train,input --flagfile=flags/cifar10/simclr.flags
+python -m tools.benchmark --suite=memory --backbone=resnet8
 """
 
 from absl import flags
 
 from ssl_keras import config
 
-SUITES = ("train", "input", "views")
+SUITES = ("train", "input", "views", "memory")
 
 config.define()
 flags.DEFINE_list("suite", ["train", "input"], f"what to measure: {', '.join(SUITES)}")
@@ -26,10 +27,10 @@ def main():
     for size in args.sizes:
         if size not in ("32", "96", "224"):
             raise ValueError(f"--sizes={size}: expected 32, 96 or 224")
-    from ssl_keras import benchmark, benchmark_views, files
+    from ssl_keras import benchmark, benchmark_memory, benchmark_views, files
 
     rows = []
-    timed = [suite for suite in args.suite if suite != "views"]
+    timed = [suite for suite in args.suite if suite in benchmark.PARTS]
     if timed:
         rows += benchmark.run(timed, settings, args.rounds, args.seconds)
         print(benchmark.table(rows))
@@ -39,6 +40,10 @@ def main():
         )
         print(benchmark_views.table(views))
         rows += views
+    if "memory" in args.suite:
+        points = benchmark_memory.run(settings)
+        print(benchmark_memory.table(points))
+        rows += points
     if args.json:
         files.write_json(args.json, rows)
         print(f"written: {args.json}")

@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras import distribute, loop
+from ssl_keras.nn.micro_batches import MicroBatches
 from ssl_keras.views import draws
 
 
@@ -26,6 +27,11 @@ class SSLModel(keras.Model):
         backbone: functional model, float32 [B, S, S, C] in [0, 1] -> representation h, float32 [B, D].
         views: `views.layer.RandomViews`, batch of canvases -> list of views float32 [B, s, s, C] in [0, 1].
         z_dim: the dimension of the projection in which collapse is watched; None where a method has none.
+
+    Attributes:
+        micro_batch_size: images, over all replicas, that go through the networks at a time; None: the whole batch. The
+            step is the same but for batch normalization, whose statistics are then those of each replica's piece (see
+            `nn.micro_batches`); with several replicas it must not be synchronized.
     """
 
     default_views = "simclr"  # name of the recipe in views.policies
@@ -38,6 +44,7 @@ class SSLModel(keras.Model):
         self.backbone = backbone
         self.views = views
         self.z_dim = z_dim
+        self.micro_batch_size: int | None = None
         self.loss_mean = keras.metrics.Mean(name="loss")
         if z_dim is not None:
             self.z_std_mean = keras.metrics.Mean(name="z_std")
@@ -67,6 +74,8 @@ class SSLModel(keras.Model):
             embed: as for `descend`.
             inputs: tensors whose first dimension is this replica's part of the batch.
         """
+        if self.micro_batch_size is not None:
+            return self._pieces(embed, inputs).embeddings(move=True)
         return tuple(tf.stop_gradient(x) for x in embed(*inputs))
 
     def descend(
@@ -76,7 +85,8 @@ class SSLModel(keras.Model):
 
         Args:
             embed: (*inputs) -> tuple of tensors [b, ...], a row for each row of the inputs: the passes through the
-                networks, a function of each row apart from batch normalization's statistics.
+                networks, a function of each row apart from batch normalization's statistics. Tensors with a row for
+                each image come in as `inputs`, and what is random is drawn before: `embed` may see a piece at a time.
             loss_of: (*embeddings) -> float32 scalar, the mean over this replica's rows. What compares rows belongs
                 here.
             inputs: tensors whose first dimension is this replica's part of the batch.
@@ -84,22 +94,42 @@ class SSLModel(keras.Model):
         Returns:
             The loss, and the embeddings.
         """
+        if self.micro_batch_size is not None:
+            return self._descend_in_pieces(embed, loss_of, inputs)
         with tf.GradientTape() as tape:
             embeddings = embed(*inputs)
             loss = loss_of(*embeddings)
-        self._apply(tape, loss)
+        variables = self.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables, output_gradients=self._weight(loss)), variables)
         return loss, embeddings
 
-    def _apply(self, tape: tf.GradientTape, loss: tf.Tensor) -> None:
-        """The optimizer's step.
-
-        Optimizers sum the replicas' gradients, so each counts 1/replicas; that (and float16's loss scale) enters as the
-        gradient of the loss, which leaves the reported loss untouched.
-        """
+    def _descend_in_pieces(self, embed, loss_of, inputs):
+        """The same step by gradient caching."""
+        pieces = self._pieces(embed, inputs)
+        embeddings = pieces.embeddings(move=False)
         variables = self.trainable_variables
-        weight = self.optimizer.scale_loss(tf.constant(1.0 / distribute.num_replicas(), loss.dtype))
-        gradients = tape.gradient(loss, variables, output_gradients=weight)
-        self.optimizer.apply(gradients, variables)
+        with tf.GradientTape() as tape:
+            tape.watch(embeddings)
+            loss = loss_of(*embeddings)
+        cached, direct = tape.gradient(loss, (embeddings, variables), output_gradients=self._weight(loss))
+        by_embeddings = pieces.gradients(cached, variables)
+        self.optimizer.apply([_sum(*g) for g in zip(by_embeddings, direct, strict=True)], variables)
+        return loss, embeddings
+
+    def _pieces(self, embed, inputs):
+        replicas = distribute.num_replicas()
+        rows, rest = divmod(self.micro_batch_size, replicas)
+        if rest or not rows:
+            raise ValueError(f"micro_batch_size={self.micro_batch_size} must be a multiple of the {replicas} replicas")
+        return MicroBatches(embed, inputs, rows)
+
+    def _weight(self, loss: tf.Tensor) -> tf.Tensor:
+        """The gradient of the loss.
+
+        Optimizers sum the replicas' gradients, so each counts 1/replicas; that (and float16's loss scale) enters here,
+        which leaves the reported loss untouched.
+        """
+        return self.optimizer.scale_loss(tf.constant(1.0 / distribute.num_replicas(), loss.dtype))
 
     def places(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         """The places of this replica's images in the global batch: int32 [b]."""
@@ -117,6 +147,12 @@ class SSLModel(keras.Model):
         if z is not None:
             self.z_std_mean.update_state(z_std(z))
         return {metric.name: metric.result() for metric in self.metrics}
+
+
+def _sum(*gradients: tf.Tensor | None) -> tf.Tensor | None:
+    """The sum of those gradients that there are; None where there is none."""
+    there = [tf.convert_to_tensor(g) for g in gradients if g is not None]
+    return tf.add_n(there) if there else None
 
 
 def z_std(z: tf.Tensor) -> tf.Tensor:

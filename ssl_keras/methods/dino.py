@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from ssl_keras import distribute
 from ssl_keras.methods.base import SSLModel
-from ssl_keras.nn.batch_norm import FusedBatchNormalization
 from ssl_keras.nn.multi_crop import MultiCrop
+from ssl_keras.nn.norm import normalization
 from ssl_keras.nn.prototypes import Prototypes
 from ssl_keras.nn.state import MomentumEncoder
 from ssl_keras.schedules import half_cosine
@@ -155,7 +155,7 @@ def projection_head(input_dim, hidden_dim, output_dim, batch_norm=False):
         initial = keras.initializers.TruncatedNormal(stddev=0.02)
         head.add(keras.layers.Dense(units, kernel_initializer=initial, name=f"head_linear{i}"))
         if i < 3 and batch_norm:
-            head.add(FusedBatchNormalization(name=f"head_bn{i}"))
+            head.add(normalization(f"head_bn{i}", units, vector=True))
         if i < 3:
             head.add(keras.layers.Activation("gelu", name=f"head_gelu{i}"))
     return head

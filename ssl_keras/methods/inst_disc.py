@@ -80,23 +80,24 @@ class InstDisc(SSLModel):
         """The mean loss of f [b, d], features of the images `index` [b], with the `noise` [b, m] drawn for them."""
         loss = self.softmax(f, index) if noise is None else self.contrast(f, index, noise)
         if self.proximal:
-            loss += self.proximal * tf.reduce_sum((f - self.bank.lookup(index)) ** 2, axis=-1)  # equation (10)
-        return tf.reduce_mean(loss)
+            distance = tf.reduce_sum((f - self.bank.lookup(index)) ** 2, axis=-1)
+            loss += self.proximal * tf.reduce_mean(distance)  # equation (10)
+        return loss
 
     def softmax(self, f, index):
-        """Equation (3): -ln P(i|f) [b], P a softmax over all images."""
-        logits = tf.matmul(f, self.bank.read(), transpose_b=True) / self.temperature
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(index, logits)
+        """Equation (3): the mean of -ln P(i|f), P a softmax over all images."""
+        own, every = self.bank.lookup(index), tf.range(self.bank.length, dtype=index.dtype)
+        return losses.info_nce(f, own, self.bank.read(), self.temperature, index, every, constant_negatives=True)
 
     def contrast(self, f, index, noise):
-        """Equation (7): each image is told from m noise images [b], by h = P / (P + m/N) of equation (6)."""
+        """Equation (7), the mean: each image is told from m noise images, by h = P / (P + m/N) of equation (6)."""
         n, m = self.bank.length, self.negatives
         data = tf.reduce_sum(f * self.bank.lookup(index), axis=-1) / self.temperature  # [b]
         noise = self.similarities(f, noise) / self.temperature  # [b, m]
         z = self.partition.settle(n * tf.reduce_mean(tf.exp(noise)))
         # With P = exp(s) / Z, equation (4), h is sigmoid(s - ln(Z·m/N)), and 1 - h is sigmoid of the negative.
         shift = tf.math.log(z * m / n)
-        return tf.nn.softplus(shift - data) + tf.reduce_sum(tf.nn.softplus(noise - shift), axis=1)
+        return tf.reduce_mean(tf.nn.softplus(shift - data) + tf.reduce_sum(tf.nn.softplus(noise - shift), axis=1))
 
     def similarities(self, f, images):
         """f·v of the entries of `images` [b, m], float32 [b, m]; both ways give the same."""

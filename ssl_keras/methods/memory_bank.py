@@ -72,10 +72,8 @@ class MemoryBankContrast(SSLModel):
 
     def contrast(self, q, index, drawn):
         """InfoNCE, equation (1): q [b, d] of the images `index` [b] against the entries `drawn` [K]."""
-        positive = tf.reduce_sum(q * self.bank.lookup(index), axis=-1, keepdims=True)  # [b, 1]
-        negative = tf.matmul(q, self.bank.lookup(drawn), transpose_b=True)  # [b, K]
-        negative = tf.where(index[:, None] == drawn[None], -1e9, negative)
-        return losses.info_nce(positive, negative, self.temperature)
+        own, others = self.bank.lookup(index), self.bank.lookup(drawn)
+        return losses.info_nce(q, own, others, self.temperature, index, drawn, constant_negatives=True)
 
 
 Method = MemoryBankContrast

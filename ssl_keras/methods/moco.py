@@ -86,11 +86,11 @@ class MoCo(SSLModel):
     def contrast(self, queries, keys):
         """The sum of each view's InfoNCE, equation (1), against the queue as it was before this step's keys."""
         queue = self.queue.read()
-        return tf.add_n([self._info_nce(q, k, queue) for q, k in zip(queries, keys, strict=True)])
-
-    def _info_nce(self, q, k, queue):
-        positive = tf.reduce_sum(q * k, axis=-1, keepdims=True)  # [b, 1]
-        return losses.info_nce(positive, tf.matmul(q, queue, transpose_b=True), self.temperature)
+        terms = [
+            losses.info_nce(q, k, queue, self.temperature, constant_negatives=True)
+            for q, k in zip(queries, keys, strict=True)
+        ]
+        return tf.add_n(terms)
 
     def _query(self, x):
         return self.projector(self.backbone(x, training=True), training=True)

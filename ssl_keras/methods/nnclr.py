@@ -75,11 +75,11 @@ class NNCLR(SSLModel):
             neighbours: float32 [b, d], unit length, this replica's anchors.
             p: float [b, d], predictions of this replica's images; the gradient flows to those of all replicas.
         """
-        candidates = distribute.gather(losses.l2_normalize(p))
+        p = losses.l2_normalize(p)
         b = tf.shape(p)[0]
-        labels = distribute.replica_id() * b + tf.range(b)
-        logits = tf.matmul(neighbours, candidates, transpose_b=True) / self.temperature
-        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+        mine = distribute.replica_id() * b + tf.range(b)  # places in the global batch
+        places = tf.range(distribute.num_replicas() * b)
+        return losses.info_nce(neighbours, p, losses.gathered(p), self.temperature, mine, places)
 
 
 def nearest(z, keys):
@@ -92,8 +92,17 @@ def nearest(z, keys):
     Returns:
         float32 [b, d], rows of `keys`.
     """
-    similarity = tf.matmul(losses.l2_normalize(tf.stop_gradient(z)), keys, transpose_b=True)
-    return tf.gather(keys, tf.argmax(similarity, axis=1))
+    z = losses.l2_normalize(tf.stop_gradient(z))
+
+    def closest(some):
+        return tf.argmax(tf.matmul(some, keys, transpose_b=True), axis=1)
+
+    if z.shape[0] is None or z.shape[0] * keys.shape[0] <= losses.CHUNK:
+        return tf.gather(keys, closest(z))
+    places = tf.map_fn(
+        closest, losses.chunks(z, keys.shape[0]), parallel_iterations=1, fn_output_signature=tf.int64
+    )
+    return tf.gather(keys, tf.reshape(places, [-1])[: z.shape[0]])
 
 
 Method = NNCLR

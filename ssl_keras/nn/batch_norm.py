@@ -5,8 +5,31 @@ the same in one pass over the data, forwards and backwards, and makes a whole Re
 times faster.
 """
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
 import keras
 import tensorflow as tf
+
+_held = contextvars.ContextVar("held statistics", default=None)
+
+
+@contextlib.contextmanager
+def holding(statistics: dict[int, tuple]) -> Iterator[None]:
+    """Moving statistics stay as they are within it; where they would have moved to goes into `statistics`.
+
+    So a pass can be made for its outputs alone, or inside of a loop, whose body must not write to variables.
+
+    Args:
+        statistics: {id of a variable: (variable, float32 [C])}: where each starts and, afterwards, has come to. What is
+            missing starts at the variable's value and is added.
+    """
+    token = _held.set(statistics)
+    try:
+        yield
+    finally:
+        _held.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="ssl_keras")
@@ -38,6 +61,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         if training and self._fused_kernel_applies(inputs, mask):
             return self._normalize_batch(inputs)
+        if training and self.trainable and _held.get() is not None:
+            raise ValueError(
+                f"the batch normalization {self.name!r} takes its statistics over all replicas, which cannot be done "
+                "piece by piece: build the model with synchronized=False, or with group normalization"
+            )
         return super().call(inputs, training=training, mask=mask)
 
     def _fused_kernel_applies(self, inputs, mask):
@@ -72,7 +100,12 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return keras.ops.cast(outputs, self.compute_dtype)
 
     def _move(self, statistic, value):
-        statistic.assign(statistic * self.momentum + value * (1.0 - self.momentum))
+        held = _held.get()
+        if held is None:
+            statistic.assign(statistic * self.momentum + value * (1.0 - self.momentum))
+        else:
+            _, start = held.get(id(statistic), (statistic, tf.convert_to_tensor(statistic)))
+            held[id(statistic)] = statistic, start * self.momentum + value * (1.0 - self.momentum)
 
 
 def as_stock(model):

@@ -1,13 +1,13 @@
 """Projectors and predictors: the papers' small multilayer perceptrons, with their biases and batch norms.
 
 A head is a built `keras.Sequential`, float [B, input] -> [B, output]. It is not part of the encoder that is
-shipped.
+shipped. Its batch norms are group norms where `norm.using` says so.
 """
 
 import keras
 
 from ssl_keras.nn import initializers
-from ssl_keras.nn.batch_norm import FusedBatchNormalization
+from ssl_keras.nn.norm import normalization
 
 BATCH_NORMS = ("hidden", "all", "none")
 
@@ -56,7 +56,7 @@ def mlp(
         head.add(_linear(dims[i - 1], units, biased[i - 1], seed, f"{name}_linear{i}"))
         if normalized[i - 1]:
             affine = {"center": last_bn_center, "scale": last_bn_scale} if last else {}
-            head.add(FusedBatchNormalization(name=f"{name}_bn{i}", **affine))
+            head.add(normalization(f"{name}_bn{i}", units, vector=True, **affine))
         if not last:
             head.add(keras.layers.ReLU(name=f"{name}_relu{i}"))
     return head

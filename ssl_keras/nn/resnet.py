@@ -11,8 +11,8 @@ from typing import NamedTuple
 import keras
 
 from ssl_keras.nn import initializers
-from ssl_keras.nn.batch_norm import FusedBatchNormalization
 from ssl_keras.nn.images import image_input
+from ssl_keras.nn.norm import normalization
 
 
 class Architecture(NamedTuple):
@@ -117,7 +117,7 @@ def _add_shortcut(x, y, stride, name, output_name, seed):
 
 
 def _conv_bn(x, channels, kernel_size, stride, name, seed, relu=False, gamma="ones"):
-    """Convolution without bias, batch normalization, and a ReLU where asked."""
+    """Convolution without bias, normalization, and a ReLU where asked."""
     # Keras's "same" pads a strided convolution on the right and below first; PyTorch pads all sides alike.
     if stride > 1 and kernel_size > 1:
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
@@ -130,5 +130,5 @@ def _conv_bn(x, channels, kernel_size, stride, name, seed, relu=False, gamma="on
         kernel_initializer=initializers.he_fan_out(seed, f"{name}_conv"),
         name=f"{name}_conv",
     )(x)
-    x = FusedBatchNormalization(gamma_initializer=gamma, name=f"{name}_bn")(x)
+    x = normalization(f"{name}_bn", channels, gamma_initializer=gamma)(x)
     return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x

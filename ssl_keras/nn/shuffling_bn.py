@@ -44,12 +44,13 @@ class ShufflingBN:
 
         Args:
             encode: [n, ...] -> [n, d].
-            x: [b, ...], this replica's batch, or an equal piece of it: groups keep their size, but for smaller pieces.
+            x: [b, ...], this replica's batch, or an equal piece of it: groups keep their size, but where that does not
+                divide the piece.
 
         Returns:
             [b, d], rows in the order of `x`.
         """
-        groups = max(x.shape[0] // self.group_rows, 1)
+        groups = math.gcd(x.shape[0], max(x.shape[0] // self.group_rows, 1))
         outputs = [encode(x[g::groups]) for g in range(groups)]
         return tf.reshape(tf.stack(outputs, axis=1), [x.shape[0], outputs[0].shape[-1]])
 
@@ -59,7 +60,7 @@ class ShufflingBN:
 
     def shuffle(self, x, order):
         """This replica's part [b, ...] of the global batch in another order."""
-        return self.mine(distribute.gather(x), order)
+        return tf.ensure_shape(self.mine(distribute.gather(x), order), x.shape)  # a gathered tensor has lost its own
 
     def restore(self, shuffled, order):
         """The *global* batch [B, ...] in its own order again, from this replica's part [b, ...]."""

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssl_keras import losses
 from ssl_keras.methods.nnclr import nearest
 from tests.methods import harness
 
@@ -45,6 +46,16 @@ def test_the_neighbour_is_the_key_of_the_largest_cosine_and_gets_no_gradient():
         found = nearest(z, keys)
     np.testing.assert_array_equal(found, keys.numpy()[[1, 1]])
     assert tape.gradient(found, z) is None
+
+
+@pytest.mark.parametrize("chunk", [1, 40, 100])
+def test_neighbours_are_the_same_when_sought_some_rows_at_a_time(chunk, monkeypatch):
+    rng = np.random.default_rng(0)
+    z, keys = (tf.constant(rng.normal(size=shape), tf.float32) for shape in ((7, 5), (20, 5)))
+    keys = losses.l2_normalize(keys)
+    expected = nearest(z, keys)
+    monkeypatch.setattr(losses, "CHUNK", chunk)
+    np.testing.assert_array_equal(nearest(z, keys), expected)
 
 
 def test_the_queue_takes_the_first_views_projections_after_the_loss_has_read_it():
