@@ -47,7 +47,7 @@ def fit(
     )
     model.stop_training = False
     batches = iter(distribute.per_replica(strategy, data))
-    execute = _execution(model, undoing(model) if undo_nonfinite else model.train_step, strategy, batches)
+    execute = _execution(model, undoing(model) if undo_nonfinite else model.train_step, strategy)
     following.on_train_begin()
     for epoch in range(first_epoch, epochs):
         if not done:
@@ -56,7 +56,7 @@ def fit(
         while done < steps_per_epoch and not model.stop_training:
             count = min(steps_per_execution, steps_per_epoch - done)
             following.on_train_batch_begin(done)
-            logs = {name: float(value) for name, value in execute(count).items()}
+            logs = {name: float(value) for name, value in execute(batches, count).items()}
             done += count
             following.on_train_batch_end(done - 1, logs)
         following.on_epoch_end(epoch, logs)
@@ -89,29 +89,31 @@ def undoing(model: keras.Model) -> Callable[[dict], dict]:
     return step
 
 
-def _execution(model: keras.Model, train_step: Callable, strategy, batches) -> Callable[[int], dict]:
-    """(count) -> logs after that many more steps."""
+def _execution(model: keras.Model, train_step: Callable, strategy: tf.distribute.Strategy) -> Callable:
+    """(iterator over batches, count) -> logs after that many more steps.
+
+    The iterator is an argument and not captured: a graph would keep it alive until Python ends, when its threads can no
+    longer be joined.
+    """
     train_step = tf.autograph.experimental.do_not_convert(train_step)
     if model.jit_compile is True:
         train_step = tf.function(train_step, jit_compile=True, autograph=False)
 
-    def step():
+    def step(batches):
         if strategy.num_replicas_in_sync == 1:
             return train_step(next(batches))
         logs = strategy.run(train_step, args=(next(batches),))
         return {name: strategy.reduce("MEAN", value, axis=None) for name, value in logs.items()}
 
-    @tf.function(autograph=False)
-    def one():
-        return step()
+    one = tf.function(step, autograph=False)
 
     @tf.function(autograph=False)
-    def several(count):
+    def several(batches, count):
         def body(i):
-            step()
+            step(batches)
             return i + 1
 
         tf.while_loop(lambda i: i < count - 1, body, [0], parallel_iterations=1)
-        return step()
+        return step(batches)
 
-    return lambda count: one() if count == 1 else several(tf.constant(count))
+    return lambda batches, count: one(batches) if count == 1 else several(batches, tf.constant(count))

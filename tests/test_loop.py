@@ -41,8 +41,8 @@ def test_several_steps_at_once_on_two_replicas(two_replicas):
     with two_replicas.scope():
         one, many = harness.make("simclr", learning_rate=1e-3), harness.make("simclr", learning_rate=1e-3)
     logs = [m.fit(harness.batches(3), steps_per_execution=n).history for m, n in ((one, 1), (many, 3))]
-    assert logs[0] == logs[1]
-    assert_same(one, many, rtol=0, atol=0)
+    assert logs[1]["loss"] == pytest.approx(logs[0]["loss"], rel=1e-5)
+    assert_same(one, many, rtol=1e-4, atol=1e-5)
 
 
 def test_an_epoch_entered_in_its_middle_ends_with_the_same_means():

@@ -1,5 +1,8 @@
 """What holds for every method, whatever its loss."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,7 +11,7 @@ from ssl_keras import methods
 from ssl_keras.checkpoints import Checkpoints, Position
 from ssl_keras.evals import features
 from ssl_keras.export import build_encoder, load_encoder, save_keras
-from tests.methods import harness
+from tests.methods import harness, replicas
 
 every_method = pytest.mark.parametrize("name", methods.names())
 
@@ -46,14 +49,38 @@ def test_restored_state_makes_the_next_step_identical(name, tmp_path):
 
 @every_method
 def test_two_replicas_equal_one(name, two_replicas):
-    one = harness.make(name, learning_rate=1e-3)  # gentle: large steps blow rounding up, on any number of replicas
-    alone = harness.train(one, harness.batches(2))
-    with two_replicas.scope():
-        two = harness.make(name, learning_rate=1e-3)
-    together = harness.train(two, harness.batches(2))
-    assert together["loss"] == pytest.approx(alone["loss"], rel=1e-4, abs=1e-4)
-    for v, w in zip(one.weights, two.weights, strict=True):
-        np.testing.assert_allclose(w.numpy(), v.numpy(), rtol=1e-4, atol=1e-4, err_msg=v.path)
+    replicas.compare(name, two_replicas)
+
+
+@every_method
+def test_the_whole_step_is_a_program_of_xla_with_static_shapes(name):
+    """What a TPU needs. Lowering the step refuses operations without a kernel and shapes that are not static."""
+    method = harness.make(name)
+    batch = next(iter(harness.batches(1)))
+    step = tf.function(method.train_step, jit_compile=True, autograph=False)
+    program = step.experimental_get_compiler_ir(batch)(stage="hlo")
+    assert "ENTRY" in program
+
+
+@pytest.mark.slow
+@every_method
+def test_a_step_compiled_by_xla_is_the_same_step(name):
+    plain, compiled = harness.make(name, learning_rate=1e-3), harness.make(name, learning_rate=1e-3)
+    compiled.jit_compile = True
+    logs = [harness.train(method, harness.batches(1)) for method in (plain, compiled)]
+    assert logs[1]["loss"] == pytest.approx(logs[0]["loss"], rel=1e-4, abs=1e-4)
+    for v, w in zip(plain.weights, compiled.weights, strict=True):
+        np.testing.assert_allclose(w.numpy(), v.numpy(), rtol=1e-3, atol=1e-3, err_msg=v.path)
+
+
+@pytest.mark.slow
+@every_method
+def test_four_replicas_are_one(name):
+    """In a process of its own: TensorFlow's collectives take one number of devices per process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.methods.replicas", name, "4"], capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @every_method
