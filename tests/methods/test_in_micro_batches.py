@@ -103,8 +103,10 @@ def test_a_micro_batch_that_does_not_divide_is_refused(two_replicas):
         harness.train(method, harness.batches(1))
 
 
-@pytest.mark.slow  # a batch of 512
-@pytest.mark.parametrize("name", ["simclr", "vicreg"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["simclr", "moco", "byol", "simsiam", "barlow_twins", "vicreg", "swav", "nnclr"])
 def test_a_large_batch_in_micro_batches_is_the_whole(name, monkeypatch):
     monkeypatch.setattr(harness, "BATCH", 512)
-    check_equal(after_a_step(name, 64), after_a_step(name, None))
+    monkeypatch.setitem(harness.FACTS, "batch_size", 512)
+    queue = {"queue_length": 1024} if name in ("moco", "nnclr", "swav") else {}
+    check_equal(after_a_step(name, 64, **queue), after_a_step(name, None, **queue))
