@@ -141,9 +141,10 @@ def per_replica(strategy, data):
 
 def worker(strategy):
     """(index, count) of this process among those that train together: (0, 1) but for the strategy "multi_worker"."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return 0, 1
     resolver = strategy.cluster_resolver
-    workers = resolver.cluster_spec().as_dict().get("worker", []) if resolver else []
-    return (int(resolver.task_id), len(workers)) if len(workers) > 1 else (0, 1)
+    return int(resolver.task_id), len(resolver.cluster_spec().as_dict()["worker"])
 
 
 def any_worker(strategy, *flags):

@@ -66,7 +66,7 @@ def pretrain(config: Config) -> dict | None:
     check_same_run(config)
     os.makedirs(config.workdir, exist_ok=True)
     with files.locked(config.workdir) if worker == 0 else contextlib.nullcontext():
-        canvases = load(source, spec, config)
+        canvases = load(source, spec, config, writes=worker == 0)
         with strategy.scope():
             method = compiled_method(config, method_class, arguments, canvases)
         checkpoints = Checkpoints(_path(config, "checkpoints"), config.keep_checkpoints, writes=worker == 0)
@@ -91,15 +91,21 @@ def fit(config: Config, method: keras.Model, canvases, position: Position, watch
             canvases, config.batch_size, config.seed, start_step=position.step, shard=(worker, workers)
         )
 
-    method.fit(
-        rows,
-        epochs=config.epochs,
-        steps_per_epoch=batches.steps_per_epoch(canvases, config.batch_size),
-        start_step=position.step,
-        steps_per_execution=config.steps_per_execution,
-        undo_nonfinite=config.skip_nonfinite > 0,
-        callbacks=watching,
-    )
+    try:
+        method.fit(
+            rows,
+            epochs=config.epochs,
+            steps_per_epoch=batches.steps_per_epoch(canvases, config.batch_size),
+            start_step=position.step,
+            steps_per_execution=config.steps_per_execution,
+            undo_nonfinite=config.skip_nonfinite > 0,
+            callbacks=watching,
+        )
+    except tf.errors.InvalidArgumentError as error:  # as which TensorFlow passes on what streaming raises
+        if len(canvases.bad) > config.max_bad_fraction * len(canvases):
+            write_bad_files(config, canvases.bad)
+            raise BadFilesError(canvases.bad, len(canvases), config.max_bad_fraction) from error
+        raise
 
 
 def conclude(config: Config, method: keras.Model, canvases, position: Position) -> dict:
@@ -181,14 +187,16 @@ def resolve(config: Config, source: sources.Source, method_class: type) -> tuple
     return config, CanvasSpec(canvas_size, found.channels, found.dtype)
 
 
-def load(source: sources.Source, spec: CanvasSpec, config: Config):
+def load(source: sources.Source, spec: CanvasSpec, config: Config, writes: bool = True):
     """The source as canvases; `bad_files.txt` names what could not be read, also when that ends the run."""
     try:
         canvases = load_canvases(source, spec, config.max_bad_fraction, data_service=config.data_service)
     except BadFilesError as error:
-        write_bad_files(config, error.bad)
+        if writes:
+            write_bad_files(config, error.bad)
         raise
-    write_bad_files(config, canvases.bad)
+    if writes:
+        write_bad_files(config, canvases.bad)
     skipped = f"; {len(canvases.bad)} files could not be read (bad_files.txt)" if canvases.bad else ""
     print(
         f"{source.name}: {len(canvases)} images, canvases {spec.size}x{spec.size}x{spec.channels} {spec.dtype}{skipped}"

@@ -58,9 +58,12 @@ class SSLModel(keras.Model):
         """The step's views of a batch, a function of (seed, step): a resumed run draws what it would have drawn."""
         return self.views(batch["image"], batch["size"], step=self.optimizer.iterations)
 
-    def fit(self, data: tf.data.Dataset, epochs: int = 1, **settings) -> keras.callbacks.History:
-        """Trains on batches as `loop.fit` says, which stands in for Keras's own loop."""
-        return loop.fit(self, data, epochs, **settings)
+    def fit(self, x, epochs: int = 1, verbose: int = 0, shuffle: bool = False, **settings) -> keras.callbacks.History:
+        """Trains on a data set of batches as `loop.fit` says, which stands in for Keras's own loop.
+
+        `verbose` and `shuffle` are Keras's, for calls written for it: callbacks show progress, and data come in order.
+        """
+        return loop.fit(self, x, epochs, **settings)
 
     @property
     def encoder(self) -> keras.Model:
