@@ -28,6 +28,7 @@ class Jigsaw(SSLModel):
         tile: side of a tile in pixels; 0: 64/75 of a cell, which is a third of the view.
         gap, jitter, normalize_tiles, grayscale, channel_shift: the countermeasures; False or 0: without (see
             `patches.JigsawTiles`).
+        color: "gray", the paper's means against chromatic aberration, which weaken it; or "drop", which ends it.
         channel_jitter: pixels by which a tile's channels are moved; 0: none; -1: 2/64 of the tile, at least 1.
         tile_dim: width of the layer that each tile has (fc6).
         hidden_dim: width of the layer that all tiles share (fc7).
@@ -46,6 +47,7 @@ class Jigsaw(SSLModel):
         gap: bool = True,
         jitter: bool = True,
         normalize_tiles: bool = True,
+        color: str = "gray",
         grayscale: float = 0.3,
         channel_shift: int = 2,
         channel_jitter: int = -1,
@@ -56,7 +58,7 @@ class Jigsaw(SSLModel):
         orders = sets.read(permutation_file) if permutation_file else sets.shipped(permutations)
         mean, std = input_statistics(backbone)
         channel_jitter = None if channel_jitter < 0 else channel_jitter
-        countermeasures = (gap, jitter, normalize_tiles, grayscale, channel_shift, channel_jitter)
+        countermeasures = (gap, jitter, normalize_tiles, color, grayscale, channel_shift, channel_jitter)
         self.tiles = JigsawTiles(orders, tile or None, *countermeasures, mean, std, views.seed)
         self.column = at_size(backbone, self.tiles.geometry(views.image_size)[0])
         h_dim = backbone.output_shape[-1]

@@ -163,6 +163,9 @@ class JigsawTiles(PretextLayer):
         gap: whether cells are wider than tiles. False: tiles of the same side touch each other.
         jitter: whether a tile lies anywhere in its cell; False: in its middle.
         normalize: whether each tile's channels get the same mean and standard deviation, `mean` and `std`.
+        color: what is done against chromatic aberration, which tells where in the lens a tile lies: "gray", the paper's
+            weak means (`grayscale`, `channel_jitter`); or "drop", which shows each image by one of its channels, drawn
+            at random, and leaves nothing of it.
         grayscale: probability of taking the colour from an image, all tiles alike.
         channel_shift: up to so many levels (of 255) are added to each channel of each tile.
         channel_jitter: each channel of each tile is moved by up to so many pixels (2 in the paper, against chromatic
@@ -177,6 +180,7 @@ class JigsawTiles(PretextLayer):
         gap=True,
         jitter=True,
         normalize=True,
+        color="gray",
         grayscale=0.3,
         channel_shift=2,
         channel_jitter=None,
@@ -186,19 +190,22 @@ class JigsawTiles(PretextLayer):
         **kwargs,
     ):
         permutations = np.asarray(permutations)
+        if color not in ("gray", "drop"):
+            raise ValueError(f"color must be one of gray, drop, got {color!r}")
         if permutations.ndim != 2 or permutations.shape[1] != 9:
             raise ValueError(f"permutations must be of nine tiles, [P, 9], got {list(permutations.shape)}")
         if not 0 <= grayscale <= 1:
             raise ValueError(f"grayscale must be a probability in [0, 1], got {grayscale}")
         if channel_shift < 0 or (channel_jitter or 0) < 0:
             raise ValueError(f"channel_shift and channel_jitter must be >= 0, got {channel_shift}, {channel_jitter}")
-        options = {"tile": tile, "gap": gap, "jitter": jitter, "normalize": normalize, "grayscale": grayscale}
-        options |= {"channel_shift": channel_shift, "channel_jitter": channel_jitter}
+        options = {"tile": tile, "gap": gap, "jitter": jitter, "normalize": normalize, "color": color}
+        options |= {"grayscale": grayscale, "channel_shift": channel_shift, "channel_jitter": channel_jitter}
         lists = {"permutations": permutations, "mean": mean, "std": std}
         super().__init__(seed, options | {name: np.asarray(v).tolist() for name, v in lists.items()}, **kwargs)
         self.permutations = tf.constant(permutations, tf.int32)
         self.tile, self.gap, self.jitter, self.normalize = tile, gap, jitter, normalize
-        self.grayscale, self.channel_shift, self.channel_jitter = grayscale, channel_shift, channel_jitter
+        self.color, self.grayscale = color, grayscale
+        self.channel_shift, self.channel_jitter = channel_shift, channel_jitter
         self.mean, self.std = mean, std
 
     def geometry(self, side):
@@ -214,8 +221,13 @@ class JigsawTiles(PretextLayer):
         _, side, _, channels = images.shape
         tile, cell, start = self.geometry(side)
         u = self.draws(images, step, 2 + 18 + 27 * channels)
-        label, gray = pick(u[:, 0], len(self.permutations)), u[:, 1] < self.grayscale
-        images = tf.where(gray[:, None, None, None], to_gray(images), images)
+        label = pick(u[:, 0], len(self.permutations))
+        if self.color == "drop":
+            gray = tf.ones_like(u[:, 1], tf.bool)
+            images = tf.repeat(tf.gather(images, pick(u[:, 1:2], channels), axis=3, batch_dims=1), channels, axis=3)
+        else:
+            gray = u[:, 1] < self.grayscale
+            images = tf.where(gray[:, None, None, None], to_gray(images), images)
 
         room = cell - tile  # pixels that a tile can be moved by within its cell
         order = tf.gather(self.permutations, label)  # [b, 9], the cell that is presented at each place

@@ -79,3 +79,10 @@ def test_a_planted_cue_solves_puzzles_only_without_the_countermeasures(cue):
     """A colour that changes across the image; borders that go on from tile to tile."""
     assert solved(cue, **WITHOUT) > 0.8
     assert solved(cue) < solved(shortcuts.noise) + 0.06 < 0.25
+
+
+@pytest.mark.slow
+def test_channels_out_of_register_are_read_unless_one_channel_is_shown():
+    """As a lens leaves them. The paper's grayscale and shifts do not hide so strong a cue; a single channel does."""
+    assert solved(shortcuts.aberrant, **WITHOUT) > 0.8
+    assert solved(shortcuts.aberrant, color="drop") < solved(shortcuts.noise, color="drop") + 0.06 < 0.25

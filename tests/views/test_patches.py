@@ -389,3 +389,13 @@ def test_pieces_get_the_statistics_that_the_backbone_was_built_for():
     found = patches.input_statistics(build_backbone("resnet8", 16, width=0.25, mean=mean, std=std))
     np.testing.assert_allclose(found, (mean, std), rtol=1e-6)
     assert patches.input_statistics(build_backbone("resnet8", 16, width=0.25)) == (0.0, 1.0)
+
+
+def test_a_jigsaw_of_one_channel_shows_nothing_of_the_others():
+    images = np.zeros((64, 24, 24, 3), np.float32)
+    images[..., 0], images[..., 1], images[..., 2] = 0.25, 0.5, 0.75
+    layer = patches.JigsawTiles(permutations.shipped(10), color="drop", normalize=False, channel_shift=0)
+    tiles = layer(images, step=0)[0].numpy()
+    shown = tiles[:, 0, 0, 0, 0]
+    np.testing.assert_array_equal(tiles, np.broadcast_to(shown[:, None, None, None, None], tiles.shape))
+    assert set(shown) == {0.25, 0.5, 0.75}
