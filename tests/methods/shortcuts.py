@@ -31,16 +31,27 @@ def tinted(rng):
     return images
 
 
-def aberrant(rng, shift=3.0):
-    """Coarse noise whose red and blue are magnified about the centre, by `shift` pixels at the edges of the image."""
-    green = continuous(rng)[..., 0]
-    place = np.arange(SIDE) + shift * np.linspace(-1, 1, SIDE)
-    place = np.clip(place, 0, SIDE - 1).astype(np.float32)
-    low = np.minimum(place.astype(int), SIDE - 2)
-    part = place - low
-    other = green[:, :, low] * (1 - part) + green[:, :, low + 1] * part
-    other = other[:, low] * (1 - part[:, None]) + other[:, low + 1] * part[:, None]
-    return np.stack([other, green, other], axis=-1)
+def aberrant(rng, shift=3.0, waves=24):
+    """Random waves whose red and blue are magnified about the centre, by `shift` pixels at the edges of the image.
+
+    Waves are evaluated where they are wanted: resampled pixels would tell places by their interpolation.
+    """
+    shape = (BATCH, 1, 1, waves)
+    angle, phase = rng.uniform(0, 2 * np.pi, (2, *shape))
+    number = 2 * np.pi / rng.uniform(4, 12, shape)  # wavelengths of 4 to 12 pixels
+
+    def field(magnified):
+        place = (np.arange(SIDE) - (SIDE - 1) / 2) * magnified
+        along = np.cos(angle) * place[:, None, None] + np.sin(angle) * place[:, None]
+        return 0.5 + 0.5 * np.cos(number * along + phase).mean(axis=-1) * np.sqrt(waves) / 3
+
+    green, other = field(1.0), field(1.0 + 2 * shift / SIDE)
+    return np.clip(np.stack([other, green, other], axis=-1), 0, 1).astype(np.float32)
+
+
+def in_register(rng):
+    """The same waves without the displacement."""
+    return aberrant(rng, shift=0.0)
 
 
 def accuracy(name, images, side, steps, **arguments):

@@ -83,6 +83,9 @@ def test_a_planted_cue_solves_puzzles_only_without_the_countermeasures(cue):
 
 @pytest.mark.slow
 def test_channels_out_of_register_are_read_unless_one_channel_is_shown():
-    """As a lens leaves them. The paper's grayscale and shifts do not hide so strong a cue; a single channel does."""
+    """As a lens leaves them. The paper's grayscale and shifts do not hide so strong a cue; a single channel does.
+
+    Waves go on from tile to tile, which solves some puzzles honestly: the control are the same waves in register.
+    """
     assert solved(shortcuts.aberrant, **WITHOUT) > 0.8
-    assert solved(shortcuts.aberrant, color="drop") < solved(shortcuts.noise, color="drop") + 0.06 < 0.25
+    assert solved(shortcuts.aberrant, color="drop") < solved(shortcuts.in_register, color="drop") + 0.06 < 0.5
