@@ -214,6 +214,7 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     mean, std = channel_statistics(canvases)
     backbone = untrained_backbone(config, mean, std)
     views = random_views(config)
+    check_view_count(config, method_class, len(views.views))
     facts = {
         "num_classes": class_count(canvases),
         "num_examples": len(canvases),
@@ -254,6 +255,17 @@ def random_views(config: Config) -> RandomViews:
         changes[name] = _literal(text, object, f"--view_arg={item}")
     recipe = policies.get(config.views, config.image_size, without=without, **changes)
     return RandomViews(recipe, config.image_size, seed=config.seed, color=config.color)
+
+
+def check_view_count(config: Config, method_class: type, count: int) -> None:
+    """Refuses a recipe that gives a method more or fewer views than it compares."""
+    own = policies.get(method_class.default_views, config.image_size)
+    if count != len(own) and not (method_class.multi_crop and count >= 2):
+        needed = "2 or more" if method_class.multi_crop else len(own)
+        raise ValueError(
+            f"--views={config.views} makes {count} view(s) of an image, and {config.method} needs {needed}: such as "
+            f"--views={method_class.default_views}"
+        )
 
 
 def class_count(data) -> int:

@@ -109,6 +109,8 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(finished, tmp_path):
         ({"method_arg": ("temperature=-1",)}, "greater than 0"),
         ({"backbone": "resnet9"}, "resnet18"),
         ({"views": "sinclr"}, "simsiam"),
+        ({"views": "instdisc"}, "makes 1 view.* needs 2"),
+        ({"method": "inst_disc"}, "makes 2 view.* needs 1: such as --views=instdisc"),
         ({"views_without": "colour"}, "grayscale"),
         ({"view_arg": ("crop=1",)}, "crop_area"),
         ({"optimizer": "sgdd"}, "adamw"),

@@ -34,7 +34,8 @@ class SSLModel(keras.Model):
             `nn.micro_batches`); with several replicas it must not be synchronized.
     """
 
-    default_views = "simclr"  # name of the recipe in views.policies
+    default_views = "simclr"  # name of the recipe in views.policies; another one must give as many views
+    multi_crop = False  # whether it takes any number of views, 2 or more
     needs_labels = False
     constant_lr: tuple[str, ...] = ()  # parts of the model whose learning rate is not scheduled, by variable path
     state: tuple[str, ...] = ()  # beginnings of the paths of variables that a step moves otherwise than by gradients

@@ -39,6 +39,7 @@ class DINO(SSLModel):
     """
 
     default_views = "dino"
+    multi_crop = True
     state = ("target/", "center/")
 
     def __init__(

@@ -34,6 +34,7 @@ class SwAV(SSLModel):
     """
 
     default_views = "swav"
+    multi_crop = True
     state = ("queue",)
 
     def __init__(

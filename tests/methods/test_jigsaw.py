@@ -6,13 +6,6 @@ from ssl_keras.data import permutations
 from tests.methods import harness, shortcuts
 
 TINY = {"permutations": 10, "tile_dim": 16, "hidden_dim": 32}
-SCENES = [
-    "--learning_rate=0.006",
-    "--method_arg=permutations=10",
-    "--method_arg=tile_dim=128",
-    "--method_arg=hidden_dim=512",
-]
-JUDGED_BY = "linear"  # neighbours of the pooled feature gain little: the task is about arrangement
 WITHOUT = {
     "gap": False,
     "jitter": False,
