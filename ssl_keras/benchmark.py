@@ -164,9 +164,8 @@ def _parts(config: Config, plain: bool) -> dict[str, object]:
     source = experiment.open_training_source(config, method_class)
     config, spec = experiment.resolve(config, source, method_class)
     canvases = load_canvases(source, spec, config.max_bad_fraction, data_service=config.data_service)
-    method = experiment.compiled_method(
-        config, method_class, experiment.method_XX
-    )
+    arguments = experiment.method_arguments(config, method_class)
+    method = experiment.compiled_method(config, method_class, arguments, canvases)
     dataset = batches.train_batches(canvases, config.batch_size, config.seed)
     batch = next(iter(dataset))
     step = tf.function(method.train_step, reduce_retracing=True)
