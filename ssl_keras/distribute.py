@@ -164,7 +164,7 @@ def lost_workers(count):
         if count == 1:
             raise
         raise Interrupted(
-            f"another worker is gone ({str(e).splitlines()[0][:200]}): start all of them again with the same command, "
+            f"another worker is gone (TensorFlow's {type(e).__name__}): start all of them again with the same command, "
             "which goes on from the last checkpoint"
         ) from e
 
