@@ -114,7 +114,7 @@ def _tpu_strategy(tpu):
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, tf.errors.OpError) as error:
-        raise ValueError(f"no TPU found as {tpu!r}: {error}") from error
+        raise ValueError(f"no TPU found as {tpu!r}: {str(error).splitlines()[0]}") from error
     return tf.distribute.TPUStrategy(resolver)
 
 
