@@ -192,10 +192,15 @@ def gather(x):
 
     Differentiable: the gradient of a row flows back to the replica that it came from, summed over all
         replicas'
-    losses. Every replica must hold equally many rows.
+    losses. Every replica must hold equally many rows. The length is known statically where that of `x` is.
     """
     context = _replica_context()
-    return x if context is None else context.all_gather(x, axis=0)
+    if context is None:
+        return x
+    everything = context.all_gather(x, axis=0)
+    if x.shape[0] is None:
+        return everything
+    return tf.ensure_shape(everything, [num_replicas() * x.shape[0], *x.shape[1:]])
 
 
 def mean(x):

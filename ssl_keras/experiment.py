@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import os
 import statistics
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -16,7 +17,8 @@ from ssl_keras import distribute, export, files, methods, monitor, optim, previe
 from ssl_keras.checkpoints import Checkpoints, Position
 from ssl_keras.config import Config, check_micro_batches, read_run
 from ssl_keras.data import batches, sources
-from ssl_keras.data.canvases import BadFilesError, CanvasSpec, load_canvases
+from ssl_keras.data.canvases import CanvasSpec, load_canvases
+from ssl_keras.data.pipeline import BadFilesError, stop_if_too_many
 from ssl_keras.data.probe import probe
 from ssl_keras.evals import features, knn
 from ssl_keras.interrupts import Signals
@@ -65,8 +67,10 @@ def pretrain(config: Config) -> dict | None:
     config, spec = resolve(config, source, method_class)
     check_same_run(config)
     os.makedirs(config.workdir, exist_ok=True)
-    with files.locked(config.workdir) if worker == 0 else contextlib.nullcontext():
-        canvases = load(source, spec, config, writes=worker == 0)
+    with alone_in(config) if worker == 0 else contextlib.nullcontext():
+        canvases = load(source, spec, config)
+        if worker == 0:
+            write_bad_files(config, canvases.bad)
         with strategy.scope():
             method = compiled_method(config, method_class, arguments, canvases)
         checkpoints = Checkpoints(_path(config, "checkpoints"), config.keep_checkpoints, writes=worker == 0)
@@ -81,6 +85,17 @@ def pretrain(config: Config) -> dict | None:
         summary = conclude(config, method, canvases, position) if worker == 0 else None
         distribute.any_worker(strategy, True)  # a worker that ends while one still writes would look lost to it
         return summary
+
+
+@contextlib.contextmanager
+def alone_in(config: Config) -> Iterator[None]:
+    """Holds the run's folder; `bad_files.txt` names what could not be read where that ends the run."""
+    with files.locked(config.workdir):
+        try:
+            yield
+        except BadFilesError as error:
+            write_bad_files(config, error.bad)
+            raise
 
 
 def fit(config: Config, method: keras.Model, canvases, position: Position, watching: list) -> None:
@@ -101,10 +116,8 @@ def fit(config: Config, method: keras.Model, canvases, position: Position, watch
             undo_nonfinite=config.skip_nonfinite > 0,
             callbacks=watching,
         )
-    except tf.errors.InvalidArgumentError as error:  # as which TensorFlow passes on what streaming raises
-        if len(canvases.bad) > config.max_bad_fraction * len(canvases):
-            write_bad_files(config, canvases.bad)
-            raise BadFilesError(canvases.bad, len(canvases), config.max_bad_fraction) from error
+    except tf.errors.InvalidArgumentError:  # as which TensorFlow passes on what streaming raises
+        stop_if_too_many(canvases.bad, len(canvases), config.max_bad_fraction)
         raise
 
 
@@ -187,16 +200,9 @@ def resolve(config: Config, source: sources.Source, method_class: type) -> tuple
     return config, CanvasSpec(canvas_size, found.channels, found.dtype)
 
 
-def load(source: sources.Source, spec: CanvasSpec, config: Config, writes: bool = True):
-    """The source as canvases; `bad_files.txt` names what could not be read, also when that ends the run."""
-    try:
-        canvases = load_canvases(source, spec, config.max_bad_fraction, data_service=config.data_service)
-    except BadFilesError as error:
-        if writes:
-            write_bad_files(config, error.bad)
-        raise
-    if writes:
-        write_bad_files(config, canvases.bad)
+def load(source: sources.Source, spec: CanvasSpec, config: Config):
+    """The source as canvases, and a line about them."""
+    canvases = load_canvases(source, spec, config.max_bad_fraction, data_service=config.data_service)
     skipped = f"; {len(canvases.bad)} files could not be read (bad_files.txt)" if canvases.bad else ""
     print(
         f"{source.name}: {len(canvases)} images, canvases {spec.size}x{spec.size}x{spec.channels} {spec.dtype}{skipped}"

@@ -135,14 +135,6 @@ def chunks(x, columns):
     return tf.reshape(padded, [number, rows, *x.shape[1:]])
 
 
-def gathered(x):
-    """`distribute.gather`, of a length that is known statically where that of `x` [b, ...] is."""
-    everything = distribute.gather(x)
-    if x.shape[0] is not None:
-        everything = tf.ensure_shape(everything, [distribute.num_replicas() * x.shape[0], *x.shape[1:]])
-    return everything
-
-
 def nt_xent(z1, z2, temperature):
     """The normalized temperature-scaled cross entropy (SimCLR, arXiv:2002.05709, eq. 1 and Algorithm 1).
 
@@ -158,7 +150,7 @@ def nt_xent(z1, z2, temperature):
         float32 scalar; log(2B - 1) where all similarities are equal.
     """
     z1, z2 = l2_normalize(z1), l2_normalize(z2)
-    everything = tf.concat([gathered(z1), gathered(z2)], axis=0)
+    everything = tf.concat([distribute.gather(z1), distribute.gather(z2)], axis=0)
     b = tf.shape(z1)[0]
     mine = distribute.replica_id() * b + tf.range(b)  # places of this replica's images in the global batch
     all_places = tf.range(distribute.num_replicas() * b)

@@ -4,6 +4,8 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
 TINY = [
     "--data=builtin:scenes:96",
@@ -22,6 +24,22 @@ def run_tool(name: str, *arguments: str, timeout: float = 300) -> subprocess.Com
     return subprocess.run(
         [sys.executable, "-m", f"tools.{name}", *arguments], capture_output=True, text=True, timeout=timeout
     )
+
+
+def wait_for(processes: list[subprocess.Popen], arrived: Callable[[], bool], seconds: float = 120) -> None:
+    """Waits until something has arrived; fails where a process has ended before, or it takes too long."""
+    until = time.monotonic() + seconds
+    while not arrived():
+        ended = [process.returncode for process in processes if process.poll() is not None]
+        assert not ended, f"ended early with {ended}"
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+
+
+def epochs_written(workdir) -> int:
+    """How many epochs a run's metrics.jsonl holds, 0 where there is none yet."""
+    path = pathlib.Path(workdir) / "metrics.jsonl"
+    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
 def losses(workdir) -> list[float]:

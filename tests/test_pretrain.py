@@ -7,7 +7,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from ssl_keras import experiment
 from ssl_keras.config import Config
 from ssl_keras.data import sources
-from tests.runs import TINY, losses, metrics, run_tool
+from tests.runs import TINY, epochs_written, losses, metrics, run_tool, wait_for
 
 
 def test_a_run_leaves_all_its_files(finished):
@@ -82,10 +81,7 @@ def test_two_devices_train_as_one(finished, tmp_path):
 def test_a_killed_run_goes_on_as_if_it_had_not_been(finished, tmp_path):
     command = [sys.executable, "-m", "tools.pretrain", f"--flagfile={finished}/flags.txt", f"--workdir={tmp_path}/b"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    log = tmp_path / "b" / "metrics.jsonl"
-    while not (log.exists() and len(log.read_text().splitlines()) >= 2):
-        assert process.poll() is None, "ended before it could be killed"
-        time.sleep(0.02)
+    wait_for([process], lambda: epochs_written(tmp_path / "b") >= 2)
     process.send_signal(signal.SIGKILL)
     process.wait()
     if (tmp_path / "b" / "summary.json").exists():

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.runs import TINY, metrics, run_tool
+from tests.runs import TINY, epochs_written, metrics, run_tool, wait_for
 
 LONG = [*TINY, "--epochs=3000"]
 
@@ -24,14 +24,6 @@ def start(workdir, *arguments: str) -> subprocess.Popen:
     """The tool in the background, with its output in a file beside its folder."""
     with open(f"{workdir}.log", "a") as log:
         return subprocess.Popen(command(*arguments, f"--workdir={workdir}"), stdout=log, stderr=log)
-
-
-def wait_for(process: subprocess.Popen, arrived, seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not arrived():
-        assert process.poll() is None, f"ended early with {process.returncode}"
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.01)
 
 
 def saved(workdir) -> list[str]:
@@ -48,8 +40,7 @@ def state(workdir) -> list[np.ndarray]:
 def test_a_signal_saves_within_a_step_and_the_status_says_again(tmp_path, number):
     workdir = tmp_path / "a"
     process = start(workdir, *LONG, "--checkpoint_every=1000")
-    log = workdir / "metrics.jsonl"
-    wait_for(process, lambda: log.exists() and len(log.read_text().splitlines()) >= 3)
+    wait_for([process], lambda: epochs_written(workdir) >= 3)
     assert not saved(workdir)
     process.send_signal(number)
     assert process.wait(60) == 75
@@ -64,7 +55,7 @@ def test_a_signal_saves_within_a_step_and_the_status_says_again(tmp_path, number
 def test_two_runs_in_one_folder_are_refused_and_a_dead_one_holds_nothing(tmp_path):
     workdir = tmp_path / "a"
     process = start(workdir, *LONG)
-    wait_for(process, lambda: saved(workdir))
+    wait_for([process], lambda: saved(workdir))
     second = run_tool("pretrain", *LONG, f"--workdir={workdir}")
     assert second.returncode == 1 and f"process {process.pid}" in second.stderr and "Traceback" not in second.stderr
     assert process.poll() is None
@@ -72,7 +63,7 @@ def test_two_runs_in_one_folder_are_refused_and_a_dead_one_holds_nothing(tmp_pat
     process.wait()
     again = start(workdir, *LONG)
     before = saved(workdir)[-1]
-    wait_for(again, lambda: saved(workdir)[-1] > before)
+    wait_for([again], lambda: saved(workdir)[-1] > before)
     again.kill()
     again.wait()
 
@@ -111,7 +102,7 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(name, tmp_path):
         before = saved(broken)
         process = start(broken, *flags)
         try:
-            wait_for(process, lambda before=before: saved(broken) != before)
+            wait_for([process], lambda before=before: saved(broken) != before)
         except AssertionError:
             assert process.returncode == 0, pathlib.Path(f"{broken}.log").read_text()[-2000:]
             break

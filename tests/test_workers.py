@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.runs import TINY, losses, run_tool
+from tests.runs import TINY, epochs_written, losses, run_tool, wait_for
 
 # Steps so small that rounding, which differs between one process and two, does not grow from step to step.
 GENTLE = [*TINY, "--learning_rate=1e-5", "--lr_scaling=none", "--optimizer=sgd", "--schedule=constant"]
@@ -80,11 +80,7 @@ def test_after_a_worker_is_killed_the_others_end_and_all_go_on(tmp_path):
     assert whole.returncode == 0
     flags = [*GENTLE, "--epochs=40"]
     workers = start_workers(workdir, *flags)
-    log = workdir / "metrics.jsonl"
-    until = time.monotonic() + 300
-    while not (log.exists() and len(log.read_text().splitlines()) >= 3):
-        assert time.monotonic() < until and all(w.poll() is None for w in workers), said(workdir, 0)[-3000:]
-        time.sleep(0.05)
+    wait_for(workers, lambda: epochs_written(workdir) >= 3, seconds=300)
     workers[1].send_signal(signal.SIGKILL)
     assert finish(workers, 120)[0] == 75
     assert "another worker is gone" in said(workdir, 0) and "Traceback" not in said(workdir, 0)
@@ -97,11 +93,7 @@ def test_after_a_worker_is_killed_the_others_end_and_all_go_on(tmp_path):
 def test_a_signal_to_one_worker_stops_all_at_the_same_step(tmp_path):
     workdir = tmp_path / "two"
     workers = start_workers(workdir, *GENTLE, "--epochs=3000")
-    log = workdir / "metrics.jsonl"
-    until = time.monotonic() + 300
-    while not (log.exists() and len(log.read_text().splitlines()) >= 2):
-        assert time.monotonic() < until and all(w.poll() is None for w in workers), said(workdir, 0)[-3000:]
-        time.sleep(0.05)
+    wait_for(workers, lambda: epochs_written(workdir) >= 2, seconds=300)
     workers[1].send_signal(signal.SIGTERM)
     assert finish(workers, 120) == [75, 75]
     assert "SIGTERM" in said(workdir, 1) and "a signal to another worker" in said(workdir, 0)

@@ -46,6 +46,12 @@ class BadFilesError(ValueError):
         )
 
 
+def stop_if_too_many(bad: list[tuple[str, str]], total: int, allowed: float) -> None:
+    """Raises BadFilesError where more than the share `allowed` of `total` images are bad."""
+    if len(bad) > allowed * total:
+        raise BadFilesError(bad, total, allowed)
+
+
 def decoded(
     source: Source,
     spec: CanvasSpec,

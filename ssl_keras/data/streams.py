@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ssl_keras.data.decode import MAXIMUM
 from ssl_keras.data.order import epoch_order, own_part, rows_per_worker
-from ssl_keras.data.pipeline import BadFilesError, CanvasSpec, decoded, list_bad
+from ssl_keras.data.pipeline import BadFilesError, CanvasSpec, decoded, list_bad, stop_if_too_many
 from ssl_keras.data.source import Source, subset
 
 SAMPLE = 512
@@ -193,15 +193,11 @@ class StreamedCanvases:
         return list_bad(self.source, indices)
 
     def _stop_if_too_many(self) -> None:
-        if len(self._bad) > self._allowed():
-            raise BadFilesError(self.bad, len(self), self.max_bad_fraction)
-
-    def _allowed(self) -> float:
-        return self.max_bad_fraction * len(self)
+        stop_if_too_many(self.bad, len(self), self.max_bad_fraction)
 
     def _is_lost(self) -> bool:
         """Whether more files than may be were refused by the file system: trying the others would help nobody."""
-        return len(self.source.patient_read.given_up) > self._allowed()
+        return len(self.source.patient_read.given_up) > self.max_bad_fraction * len(self)
 
     def _check_sample(self) -> None:
         """Without a first look, data with nothing readable in it would be searched for ever."""

@@ -7,7 +7,7 @@ MoCo's queue and the memory bank are compared with.
 
 import tensorflow as tf
 
-from ssl_keras import losses
+from ssl_keras import distribute, losses
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads, state
 from ssl_keras.nn.shuffling_bn import ShufflingBN
@@ -64,7 +64,7 @@ class EndToEnd(SSLModel):
 
     def contrast(self, q, k, order):
         """InfoNCE, equation (1), of q [b, d] among all replicas' keys k [b, d], which are shuffled by `order` [B]."""
-        keys = losses.gathered(k)  # row i is of the image at place order[i]
+        keys = distribute.gather(k)  # row i is of the image at place order[i]
         own = tf.gather(keys, self.bn.mine(tf.argsort(order)))
         mine = self.bn.mine(tf.range(self.bn.batch_size))
         return losses.info_nce(q, own, keys, self.temperature, mine, order)

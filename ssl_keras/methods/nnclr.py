@@ -79,7 +79,7 @@ class NNCLR(SSLModel):
         b = tf.shape(p)[0]
         mine = distribute.replica_id() * b + tf.range(b)  # places in the global batch
         places = tf.range(distribute.num_replicas() * b)
-        return losses.info_nce(neighbours, p, losses.gathered(p), self.temperature, mine, places)
+        return losses.info_nce(neighbours, p, distribute.gather(p), self.temperature, mine, places)
 
 
 def nearest(z, keys):

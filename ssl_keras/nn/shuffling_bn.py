@@ -60,7 +60,7 @@ class ShufflingBN:
 
     def shuffle(self, x, order):
         """This replica's part [b, ...] of the global batch in another order."""
-        return tf.ensure_shape(self.mine(distribute.gather(x), order), x.shape)  # a gathered tensor has lost its own
+        return self.mine(distribute.gather(x), order)
 
     def restore(self, shuffled, order):
         """The *global* batch [B, ...] in its own order again, from this replica's part [b, ...]."""

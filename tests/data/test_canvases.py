@@ -6,7 +6,8 @@ import tensorflow as tf
 from PIL import Image
 
 from ssl_keras.data.batches import eval_batches, train_batches
-from ssl_keras.data.canvases import BadFilesError, Canvases, CanvasSpec, load_canvases
+from ssl_keras.data.canvases import Canvases, CanvasSpec, load_canvases
+from ssl_keras.data.pipeline import BadFilesError
 from ssl_keras.data.probe import probe
 from ssl_keras.data.sources import open_source, take
 from ssl_keras.data.streams import StreamedCanvases

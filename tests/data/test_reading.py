@@ -8,7 +8,8 @@ import pytest
 from absl import logging
 from PIL import Image
 
-from ssl_keras.data.canvases import BadFilesError, CanvasSpec, load_canvases
+from ssl_keras.data.canvases import CanvasSpec, load_canvases
+from ssl_keras.data.pipeline import BadFilesError
 from ssl_keras.data.probe import probe
 from ssl_keras.data.reading import PatientReader
 from ssl_keras.data.source import Source

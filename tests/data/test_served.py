@@ -13,7 +13,8 @@ import tensorflow as tf
 from PIL import Image
 
 from ssl_keras.data.batches import train_batches
-from ssl_keras.data.canvases import BadFilesError, CanvasSpec, load_canvases
+from ssl_keras.data.canvases import CanvasSpec, load_canvases
+from ssl_keras.data.pipeline import BadFilesError
 from ssl_keras.data.served import ServedCanvases
 from ssl_keras.data.sources import open_source, take
 from ssl_keras.data.streams import StreamedCanvases
