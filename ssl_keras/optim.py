@@ -5,6 +5,7 @@ PyTorch does; `keras.optimizers.SGD(weight_decay=)` is decoupled and about ten t
 the learning rate stays outside of the velocity (which matters when it changes), and there is LARS.
 """
 
+import math
 from typing import NamedTuple
 
 import keras
@@ -239,17 +240,21 @@ class AdamW(_Grouped, keras.optimizers.Adam):
 
 @keras.saving.register_keras_serializable(package="ssl_keras")
 class Muon(AdamW):
-    """Momentum whose matrices are made orthogonal (Jordan et al., 2024), AdamW for parameters of one dimension.
+    """Momentum whose matrices are made orthogonal (Jordan et al., 2024), AdamW for all other parameters.
 
     v ← μv + g;  w ← w − lr·λ·w − lr · 0.2√max(m, n) · O(g + μv), where O is the nearest semi-orthogonal matrix of an
     m x n kernel, a convolution's taken as [height·width·in, out]. The factor gives steps of the size of Adam's, so that
     both share a learning rate (Liu et al., 2025, arXiv:2502.16982, equation 4).
+
+    A departure: AdamW also takes the matrices whose shorter side exceeds `WIDEST`. O costs the square of that side,
+    whatever the batch: two layers of 2,048 x 2,048 in a head take longer than a small network's passes.
     """
 
     STEPS = ((3.4445, -4.7750, 2.0315),) * 5  # of the Newton-Schulz iteration, Jordan's coefficients
+    WIDEST = 1024
 
     def update_step(self, gradient, variable, learning_rate):
-        if len(variable.shape) < 2:
+        if not self._orthogonalizes(variable.shape):
             return super().update_step(gradient, variable, learning_rate)
         lr, decay, _ = self._treatment(variable, learning_rate)
         velocity = self._momentums[self._get_variable_index(variable)]
@@ -259,6 +264,9 @@ class Muon(AdamW):
         factor = 0.2 * max(direction.shape) ** 0.5
         self.assign_sub(variable, lr * decay * variable)
         self.assign_sub(variable, lr * factor * tf.reshape(self._orthogonal(direction), variable.shape))
+
+    def _orthogonalizes(self, shape):
+        return len(shape) > 1 and min(math.prod(shape[:-1]), shape[-1]) <= self.WIDEST
 
     def _orthogonal(self, x):
         """U V^T of x = U S V^T, to within singular values of 0.7 to 1.2: float32 [m, n]."""

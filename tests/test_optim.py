@@ -261,3 +261,13 @@ def test_muon_steps_along_an_orthogonal_matrix_of_adams_size():
     singular = np.linalg.svd(step, compute_uv=False)
     assert singular.min() > 0.6 and singular.max() < 1.3
     np.testing.assert_allclose(bias_before - bias.numpy(), 0.1, rtol=1e-3)  # Adam's first step
+
+
+def test_muon_leaves_wide_matrices_to_adamw():
+    rng = np.random.default_rng(0)
+    gradient = rng.normal(size=(1056, 1040)).astype(np.float32)
+    muon, adamw, thin = (keras.Variable(np.zeros_like(gradient[:, :n])) for n in (1040, 1040, 8))
+    build_optimizer("muon", 0.1).apply([tf.constant(gradient), tf.constant(gradient[:, :8])], [muon, thin])
+    build_optimizer("adamw", 0.1).apply([tf.constant(gradient)], [adamw])
+    np.testing.assert_array_equal(muon.numpy(), adamw.numpy())
+    assert np.abs(thin.numpy()).std() > 0.1 * np.abs(thin.numpy()).mean()  # not Adam's step of one size
