@@ -13,7 +13,7 @@ def test_rows_and_table():
     rows = benchmark_views.run_views_suite(("simclr_cifar",), (32,), rounds=2, seconds=0.05)
     (row,) = rows
     assert row["policy"] == "simclr_cifar" and row["size"] == 32
-    for who in ("ours", "keras_cv", "pillow"):
+    for who in ("ours", "ours_in_step", "keras_cv", "pillow"):
         assert 0 < row[who]["low"] <= row[who]["median"] <= row[who]["high"]
     assert set(row["ratios"]) == set(row["cpu_ratios"]) == {"keras_cv", "pillow"}
     assert benchmark_views.table(rows).count("\n") == 2
