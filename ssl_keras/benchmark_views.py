@@ -17,7 +17,7 @@ from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews
 
 CANVAS = {32: 32, 96: 112, 224: 256}  # side of the canvas for each side of the views
-BATCH = {32: 256, 96: 128, 224: 64}
+BATCH = {32: 128, 96: 128, 224: 64}
 YARDSTICKS = ("keras_cv", "pillow")
 
 
