@@ -66,17 +66,19 @@ def contrast(images: tf.Tensor, factor: tf.Tensor, channel_weights, mixing: tf.T
         float32 [B, h, w, C], not clipped.
     """
     _, height, width, channels = images.shape
+    if mixing is None:
+        # Channel by channel, as dense products leave them: XLA then builds the interleaved view once, at the end.
+        planes = tf.unstack(images, axis=3)
+        means = tf.stack([tf.reduce_sum(tf.reduce_sum(plane, axis=1), axis=1) for plane in planes], axis=1)
+        pivot = (1.0 - factor) * tf.linalg.matvec(means / (height * width), tf.constant(channel_weights))
+        return tf.stack([factor[:, None, None] * plane + pivot[:, None, None] for plane in planes], axis=3)
     rows = tf.reshape(images, [-1, height, width * channels])  # long rows: XLA's loops over them are vectors
     means = tf.reshape(tf.reduce_sum(rows, axis=1), [-1, width, channels])
-    means = tf.reduce_sum(means, axis=1) / (height * width)
-    if mixing is not None:
-        means = tf.linalg.matvec(mixing, means)
+    means = tf.linalg.matvec(mixing, tf.reduce_sum(means, axis=1) / (height * width))
     pivot = (1.0 - factor) * tf.linalg.matvec(means, tf.constant(channel_weights))
-    if mixing is not None:
-        matrix = factor[:, None, None] * mixing
-        mixed = tf.reduce_sum(matrix[:, None, None] * images[:, :, :, None], axis=-1)
-        return mixed + pivot[:, None, None, None]
-    return tf.reshape(factor[:, None, None] * rows + pivot[:, None, None], [-1, height, width, channels])
+    matrix = factor[:, None, None] * mixing
+    mixed = tf.reduce_sum(matrix[:, None, None] * images[:, :, :, None], axis=-1)
+    return mixed + pivot[:, None, None, None]
 
 
 def solarize(images: tf.Tensor, on: tf.Tensor, threshold: float) -> tf.Tensor:

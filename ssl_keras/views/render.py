@@ -83,8 +83,9 @@ def _matrices(policy, images, sizes, draw, banded, extents) -> tuple[Matrix, Mat
         unit = tf.cast(pixels, tf.float32) if extent is None else extent
         fits = banded and policy.zoom is None
         return resampling_matrix(
-            start * unit, length * unit, pixels, policy.size, policy.interpolation, flip, blur, extent, fits
-        )
+            start * unit, length * unit, pixels, policy.size, policy.interpolation, flip, blur, extent, fits,
+            transposed=axis == 2 and not fits,
+        )  # fmt: skip
 
     flip = draw["flip"] < policy.flip if policy.flip else None
     return matrix(box.top, box.height, 1), matrix(box.left, box.width, 2, flip)

@@ -36,10 +36,12 @@ class Matrix(NamedTuple):
     """One matrix per image: rows in n blocks of b, each of which sees k columns.
 
     weights: float32 [B, n, b, k]. first: int32 [B, n], the windows' first columns; None: one block that sees them all.
+    transposed: whether the weights are [B, 1, k, b] instead, which products from the right take a third less time for.
     """
 
     weights: tf.Tensor
     first: tf.Tensor | None
+    transposed: bool = False
 
     @property
     def rows(self) -> int:
@@ -65,6 +67,7 @@ def resampling_matrix(
     blur_kernel: tf.Tensor | None = None,
     extent: tf.Tensor | None = None,
     banded: bool = False,
+    transposed: bool = False,
 ) -> Matrix:
     """Computes, per image, the matrix that takes an axis of the canvas to the same axis of its view.
 
@@ -79,6 +82,7 @@ def resampling_matrix(
             pixel, as Pillow does.
         extent: float32 [B], how many pixels of the canvas hold the image; None: all.
         banded: whether to build the form in blocks.
+        transposed: whether to build a dense matrix with its rows along the last axis.
 
     Returns:
         The matrices, size_out x size_in. Rows sum to 1, but for those that see nothing of the image, which are zero.
@@ -107,16 +111,19 @@ def resampling_matrix(
         lowest = tf.minimum(centre[:, :, 0], centre[:, :, -1]) - support * stretch[:, :, 0]
         first = tf.clip_by_value(tf.cast(tf.floor(lowest + 0.5), tf.int32), 0, size_in - window)
         column = first[:, :, None] + tf.range(window)
-    column = tf.cast(column, tf.float32)[:, :, None]  # [B or 1, n or 1, 1, k]
-
-    weights = kernel((column + 0.5 - centre[..., None]) / stretch[..., None])  # [B, n, b + 2r, k]
+    pixels, rows = (-2, -1) if transposed else (-1, -2)  # axes of the weights
+    column = tf.expand_dims(tf.cast(column, tf.float32), rows)
+    nearness = tf.expand_dims(tf.math.reciprocal(stretch), pixels)
+    weights = kernel((column + 0.5 - tf.expand_dims(centre, pixels)) * nearness)  # b + 2r rows
     if extent is not None:
         weights = tf.where(column < extent[:, None, None, None], weights, 0.0)
-    weights = weights * tf.math.reciprocal_no_nan(tf.reduce_sum(weights, axis=-1, keepdims=True))
+    weights = weights * tf.math.reciprocal_no_nan(tf.reduce_sum(weights, axis=pixels, keepdims=True))
     if radius:
         taps = tf.unstack(blur_kernel[:, :, None, None, None], axis=1)
-        weights = tf.add_n([tap * weights[:, :, k : k + block] for k, tap in enumerate(taps)])
-    return Matrix(weights, first)
+        slices = [slice(k, k + block) for k in range(len(taps))]
+        neighbours = [weights[..., part] if transposed else weights[..., part, :] for part in slices]
+        weights = tf.add_n([tap * neighbour for tap, neighbour in zip(taps, neighbours)])
+    return Matrix(weights, first, transposed)
 
 
 def gaussian_kernel(sigma: tf.Tensor, radius: int) -> tf.Tensor:
@@ -167,7 +174,7 @@ def resample(
                 tf.add_n([row[:, k, None, None] * plane for k, plane in enumerate(planes)])
                 for row in tf.unstack(mixing, axis=1)
             ]
-        rows = [tf.matmul(plane, horizontal.weights[:, 0], transpose_b=True) for plane in planes]
+        rows = [tf.matmul(plane, horizontal.weights[:, 0], transpose_b=not horizontal.transposed) for plane in planes]
         rows = [tf.clip_by_value(row, 0.0, 1.0) for row in rows] if clip else rows
         return tf.stack([vertical @ row for row in rows], axis=-1)
     batch, height, width, channels = [
