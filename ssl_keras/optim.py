@@ -246,15 +246,17 @@ class Muon(AdamW):
     m x n kernel, a convolution's taken as [height·width·in, out]. The factor gives steps of the size of Adam's, so that
     both share a learning rate (Liu et al., 2025, arXiv:2502.16982, equation 4).
 
-    A departure: AdamW also takes the matrices whose shorter side exceeds `WIDEST`. O costs the square of that side,
-    whatever the batch: two layers of 2,048 x 2,048 in a head take longer than a small network's passes.
+    A departure: AdamW also takes the matrices whose shorter side exceeds `WIDEST`, at a tenth of the rate. O costs the
+    square of that side, whatever the batch: two layers of 2,048 x 2,048 in a head take longer than a small network's
+    passes. And a step of Adam's, all of whose entries are about as large, stretches such a matrix by 2 lr sqrt(n) where
+    O stretches it by 0.2 lr sqrt(n).
     """
 
     STEPS = ((3.4445, -4.7750, 2.0315),) * 5  # of the Newton-Schulz iteration, Jordan's coefficients
-    WIDEST = 1024
+    WIDEST, WIDE_RATE = 1024, 0.1
 
     def update_step(self, gradient, variable, learning_rate):
-        if not self._orthogonalizes(variable.shape):
+        if len(variable.shape) < 2 or self._is_wide(variable):
             return super().update_step(gradient, variable, learning_rate)
         lr, decay, _ = self._treatment(variable, learning_rate)
         velocity = self._momentums[self._get_variable_index(variable)]
@@ -265,8 +267,12 @@ class Muon(AdamW):
         self.assign_sub(variable, lr * decay * variable)
         self.assign_sub(variable, lr * factor * tf.reshape(self._orthogonal(direction), variable.shape))
 
-    def _orthogonalizes(self, shape):
-        return len(shape) > 1 and min(math.prod(shape[:-1]), shape[-1]) <= self.WIDEST
+    def _treatment(self, variable, learning_rate):
+        lr, decay, excluded = super()._treatment(variable, learning_rate)
+        return (self.WIDE_RATE * lr if self._is_wide(variable) else lr), decay, excluded
+
+    def _is_wide(self, variable):
+        return len(variable.shape) > 1 and min(math.prod(variable.shape[:-1]), variable.shape[-1]) > self.WIDEST
 
     def _orthogonal(self, x):
         """U V^T of x = U S V^T, to within singular values of 0.7 to 1.2: float32 [m, n]."""

@@ -263,11 +263,11 @@ def test_muon_steps_along_an_orthogonal_matrix_of_adams_size():
     np.testing.assert_allclose(bias_before - bias.numpy(), 0.1, rtol=1e-3)  # Adam's first step
 
 
-def test_muon_leaves_wide_matrices_to_adamw():
+def test_muon_leaves_wide_matrices_to_adamw_at_a_tenth_of_the_rate():
     rng = np.random.default_rng(0)
     gradient = rng.normal(size=(1056, 1040)).astype(np.float32)
     muon, adamw, thin = (keras.Variable(np.zeros_like(gradient[:, :n])) for n in (1040, 1040, 8))
     build_optimizer("muon", 0.1).apply([tf.constant(gradient), tf.constant(gradient[:, :8])], [muon, thin])
-    build_optimizer("adamw", 0.1).apply([tf.constant(gradient)], [adamw])
-    np.testing.assert_array_equal(muon.numpy(), adamw.numpy())
+    build_optimizer("adamw", 0.01).apply([tf.constant(gradient)], [adamw])
+    np.testing.assert_allclose(muon.numpy(), adamw.numpy(), rtol=1e-6)
     assert np.abs(thin.numpy()).std() > 0.1 * np.abs(thin.numpy()).mean()  # not Adam's step of one size

@@ -11,7 +11,8 @@ SCENES = [
     "--view_arg=grayscale=0.5",
     "--method_arg=hidden_dim=512",
     "--method_arg=prototypes=1024",
-    "--method_arg=momentum=0.9",
+    "--method_arg=momentum=0.96",
+    "--epochs=20",  # the first targets are a random network's: slow at first
 ]
 
 

@@ -11,6 +11,7 @@ SCENES = [
     "--view_arg=hue=0.4",
     "--view_arg=grayscale=0.5",
     "--learning_rate=0.3",
+    "--epochs=30",  # ten steps towards the same targets: slow at first
     "--weight_decay=1e-4",
 ]
 
