@@ -93,6 +93,14 @@ def test_the_banded_form_is_the_dense_one(interpolation, size_in, size_out, radi
     np.testing.assert_allclose(dense(banded, size_in), dense(full, size_in), atol=1e-6)
 
 
+def test_the_transposed_form_is_the_dense_one():
+    box = (tf.constant([0.0, 3.5, -4.0]), tf.constant([24.0, 9.2, 30.0]), 24, 16, "bicubic")
+    flip, extent = tf.constant([True, False, True]), tf.constant([24.0, 20.0, 24.0])
+    blur = gaussian_kernel(tf.constant([0.0, 0.7, 1.5]), 2)
+    plain, transposed = (resampling_matrix(*box, flip, blur, extent, transposed=t).weights[:, 0] for t in (False, True))
+    np.testing.assert_allclose(transposed, tf.transpose(plain, [0, 2, 1]), atol=1e-6)
+
+
 def test_mixing_channels_commutes_with_resampling():
     image = np.random.default_rng(0).integers(0, 256, (2, 20, 24, 3), np.uint8)
     mixing = np.random.default_rng(1).normal(size=(2, 3, 3)).astype(np.float32)
