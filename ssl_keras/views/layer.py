@@ -46,6 +46,8 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         self.image_size, self.seed, self.jit_compile, self.color, self.form = image_size, seed, jit_compile, color, form
         # Views of one policy share one compiled function: a multi-crop recipe of eight views has two.
         self._makers = {policy: self._maker(policy) for policy in self.views}
+        # Compiled by itself: once for all views, and not in the loops that gather from its result.
+        self._transposed = self._compiled(lambda images: tf.transpose(images, [0, 2, 1, 3]))
         self._noted_channels = set()
         self.built = True
 
@@ -91,28 +93,34 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
                 self._view(policy, False, images, sizes, step, replica, view, extents)
                 for view, policy in enumerate(self.views)
             ]
+        columns = self._transposed(images) if any(map(self._is_banded, self.views)) else None
         return [
-            self._makers[policy](images, sizes, step, replica, tf.constant(view))
+            self._makers[policy](images, sizes, step, replica, tf.constant(view), columns)
             for view, policy in enumerate(self.views)
         ]
 
     def _maker(self, policy):
         """The function that makes views of one policy, compiled where it should be."""
-        compiled = self.jit_compile is not False
-        banded = self.form == "banded"
-        if self.form == "auto":
-            accelerated = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU")
-            banded = compiled and not accelerated and policy.size >= SMALLEST_BANDED
 
-        def make(images, sizes, step, replica, view):
-            return self._view(policy, banded, images, sizes, step, replica, view)
+        def make(images, sizes, step, replica, view, columns):
+            return self._view(policy, self._is_banded(policy), images, sizes, step, replica, view, columns=columns)
 
-        return tf.function(make, jit_compile=compiled, autograph=False)
+        return self._compiled(make)
 
-    def _view(self, policy, banded, images, sizes, step, replica, view, extents=None):
+    def _compiled(self, function):
+        return tf.function(function, jit_compile=self.jit_compile is not False, autograph=False)
+
+    def _is_banded(self, policy):
+        if self.form != "auto":
+            return self.form == "banded"
+        accelerated = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU")
+        return self.jit_compile is not False and not accelerated and policy.size >= SMALLEST_BANDED
+
+    def _view(self, policy, banded, images, sizes, step, replica, view, extents=None, columns=None):
         batch = images.shape[0] or tf.shape(images)[0]
         key = Key(self.seed, step, view, replica * batch + tf.range(batch))
-        return make_view(policy, images, sizes, image_draws(key), key, self.color == "exact", banded, extents)
+        draw, exact = image_draws(key), self.color == "exact"
+        return make_view(policy, images, sizes, draw, key, exact, banded, extents, columns)
 
     def _check(self, images):
         dtype, channels = images.dtype.name, images.shape[-1]

@@ -22,6 +22,7 @@ def make_view(
     exact: bool = False,
     banded: bool = False,
     extents: tf.Tensor | None = None,
+    columns: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Makes one view of each image.
 
@@ -47,10 +48,10 @@ def make_view(
         # Where the colours are mixed only decides on the speed: before dense products, after banded ones.
         mixing, factor = color.mixing_matrix(draw, policy), color.jitter_factors(draw, policy)["contrast"]
         dense = horizontal.first is None
-        view = resample(images, vertical, horizontal, full_scale, mixing if dense else None)
+        view = resample(images, vertical, horizontal, full_scale, mixing if dense else None, columns=columns)
         view = color.contrast(view, factor, color.LUMA, None if dense else mixing)
     else:
-        view = resample(images, vertical, horizontal, full_scale, clip=policy.interpolation == "bicubic")
+        view = resample(images, vertical, horizontal, full_scale, None, policy.interpolation == "bicubic", columns)
     view = tf.clip_by_value(view, 0.0, 1.0)
     if colored and rgb and exact:
         view = exact_color.jitter(view, draw, policy)

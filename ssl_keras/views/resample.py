@@ -149,6 +149,7 @@ def resample(
     full_scale: float = 1.0,
     mixing: tf.Tensor | None = None,
     clip: bool = False,
+    columns: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Computes `A_v X A_h^T / full_scale` for each image and channel.
 
@@ -161,6 +162,8 @@ def resample(
             only, where it costs next to nothing.
         clip: whether to clip to [0, 1] between the products, of which the horizontal one comes first: Pillow does, and
             it matters where the kernel has negative lobes.
+        columns: the images as [B, W, H, C], for a banded `horizontal`; None: transposed here. Several views of the same
+            images save what each would spend on it.
 
     Returns:
         float32 [B, h, w, C].
@@ -180,8 +183,8 @@ def resample(
     batch, height, width, channels = [
         known or dynamic for known, dynamic in zip(images.shape, tf.unstack(tf.shape(images), 4))
     ]
-    columns = tf.reshape(tf.transpose(images, [0, 2, 1, 3]), [batch, width, height * channels])
-    pixels = horizontal @ columns  # [B, w, H C]
+    columns = tf.transpose(images, [0, 2, 1, 3]) if columns is None else columns
+    pixels = horizontal @ tf.reshape(columns, [batch, width, height * channels])  # [B, w, H C]
     pixels = tf.clip_by_value(pixels, 0.0, 1.0) if clip else pixels
     rows = tf.transpose(tf.reshape(pixels, [batch, horizontal.rows, height, channels]), [0, 2, 1, 3])  # [B, H, w, C]
     view = vertical @ tf.reshape(rows, [batch, height, horizontal.rows * channels])
