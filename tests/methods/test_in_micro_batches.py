@@ -13,9 +13,12 @@ REPLICATED = ("simclr", "moco", "byol", "swav")
 
 
 def after_a_step(name, micro_batch_size, kind="group", **arguments):
-    """Updates of the trainable variables by one step of SGD, other variables after it, and the loss."""
+    """Updates of the trainable variables by one step of SGD, other variables after it, and the loss.
+
+    The rate is large: small updates are rounded to the last bits of the variables that they are added to.
+    """
     with norm.using(kind, synchronized=False):
-        method = harness.make(name, **arguments)
+        method = harness.make(name, learning_rate=1.0, **arguments)
     method.micro_batch_size = micro_batch_size
     before = [v.numpy() for v in method.trainable_variables]
     loss = harness.train(method, harness.batches(1))["loss"]

@@ -161,7 +161,8 @@ def test_no_array_of_the_compiled_program_is_much_larger_than_its_output():
     images = tf.constant(canvases(16, side=112))
     maker = next(iter(layer._makers.values()))
     sizes, zero = tf.ones([16, 2]), tf.constant(0)
-    report = maker.experimental_get_compiler_ir(images, sizes, tf.constant(0, tf.int64), zero, zero)
+    columns = tf.transpose(images, [0, 2, 1, 3])
+    report = maker.experimental_get_compiler_ir(images, sizes, tf.constant(0, tf.int64), zero, zero, columns)
     hlo = report(stage="optimized_hlo")
     biggest = sorted(map(_bytes_of, _shapes(hlo)), reverse=True)
     output = 16 * 96 * 96 * 3 * 4
