@@ -118,8 +118,13 @@ def _add_shortcut(x, y, stride, name, output_name, seed):
 
 def _conv_bn(x, channels, kernel_size, stride, name, seed, relu=False, gamma="ones"):
     """Convolution without bias, normalization, and a ReLU where asked."""
+    if stride > 1 and kernel_size == 1:
+        # The same sum over every stride-th pixel, gathered first: faster on a CPU, and TensorFlow's oneDNN kernel for
+        # the gradient of a strided 1×1 kernel writes past its memory with fewer than 16 channels on large maps.
+        x = keras.layers.AveragePooling2D(1, strides=stride, name=f"{name}_subsample")(x)
+        stride = 1
     # Keras's "same" pads a strided convolution on the right and below first; PyTorch pads all sides alike.
-    if stride > 1 and kernel_size > 1:
+    if stride > 1:
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
     x = keras.layers.Conv2D(
         channels,

@@ -1,5 +1,8 @@
 """ResNets have torchvision's structure, sizes and padding."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -53,6 +56,31 @@ def test_strided_convolutions_pad_all_sides_alike(side):
             window = padded[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
             np.testing.assert_allclose(y[:, i, j], np.einsum("bhwc,hwcd->bd", window, kernel), atol=1e-4)
     assert y.shape[1] == (side + 1) // 2
+
+
+@pytest.mark.parametrize("side", [13, 16])
+def test_a_shortcut_takes_every_second_pixel(side):
+    """PyTorch's Conv2d(1, stride=2)."""
+    model = build("resnet8", side, width=0.25, seed=0)
+    before, conv = model.get_layer("stage1"), model.get_layer("stage2_block1_shortcut_conv")
+    x, y = keras.Model(model.input, [before.output, conv.output])(np.random.default_rng(0).random((2, side, side, 3)))
+    np.testing.assert_allclose(y, x[:, ::2, ::2] @ conv.kernel[0, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [0.125, 0.25])
+def test_narrow_nets_train_on_large_images(width):
+    """In a process of its own: the gradient of a strided 1×1 kernel with few channels overwrites memory in oneDNN."""
+    step = f"""
+import tensorflow as tf
+from ssl_keras.nn.resnet import build
+model = build("resnet8", 64, width={width}, stem="cifar")
+for _ in range(10):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(tf.random.uniform([16, 64, 64, 3]), training=True))
+    tape.gradient(loss, model.trainable_variables)
+"""
+    done = subprocess.run([sys.executable, "-c", step], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_max_pooling_pads_all_sides_alike():
