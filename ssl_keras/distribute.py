@@ -174,6 +174,11 @@ def _sum(strategy, values):
     return strategy.reduce("SUM", values, axis=None)
 
 
+def has_accelerator():
+    """Whether TensorFlow works on a GPU or TPU here."""
+    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+
+
 def num_replicas():
     """Number of replicas that train in step (Python int), inside and outside of `strategy.run`."""
     return tf.distribute.get_strategy().num_replicas_in_sync

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+from ssl_keras.distribute import has_accelerator
 from ssl_keras.parameter_groups import ParameterGroups
 from ssl_keras.schedules import WarmupSchedule, half_cosine, schedule
 
@@ -275,11 +276,26 @@ class Muon(AdamW):
         return len(variable.shape) > 1 and min(math.prod(variable.shape[:-1]), variable.shape[-1]) > self.WIDEST
 
     def _orthogonal(self, x):
-        """U V^T of x = U S V^T, to within singular values of 0.7 to 1.2: float32 [m, n]."""
+        """U V^T of x = U S V^T, to within singular values of 0.7 to 1.2: float32 [m, n].
+
+        Each step multiplies x by a polynomial of its Gram matrix. Between two steps that matrix can be made from the
+        small ones at hand instead of from x, which is up to five times faster for long matrices. It then gathers
+        rounding errors, so this is for CPUs, whose products of float32 are those of float32.
+        """
         tall = x.shape[0] > x.shape[1]
-        x = tf.transpose(x) if tall else x
         x = x / (tf.norm(x) + 1e-7)
-        for a, b, c in self.STEPS:
-            gram = tf.matmul(x, x, transpose_b=True)
-            x = a * x + tf.matmul(b * gram + c * tf.matmul(gram, gram), x)
-        return tf.transpose(x) if tall else x
+        steps_per_gram = len(self.STEPS) if _is_long(x) and not has_accelerator() else 1
+        for first in range(0, len(self.STEPS), steps_per_gram):
+            gram = tf.matmul(x, x, transpose_a=tall, transpose_b=not tall)
+            identity = product = tf.eye(gram.shape[0])
+            for a, b, c in self.STEPS[first : first + steps_per_gram]:
+                step = a * identity + b * gram + c * tf.matmul(gram, gram)
+                product = step if product is identity else tf.matmul(product, step)
+                gram = tf.matmul(gram, tf.matmul(step, step))
+            x = tf.matmul(x, product) if tall else tf.matmul(product, x)
+        return x
+
+
+def _is_long(x):
+    """Whether to save products with x outweighs those of its Gram matrix with itself."""
+    return max(x.shape) > 1.5 * min(x.shape)

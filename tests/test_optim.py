@@ -263,6 +263,21 @@ def test_muon_steps_along_an_orthogonal_matrix_of_adams_size():
     np.testing.assert_allclose(bias_before - bias.numpy(), 0.1, rtol=1e-3)  # Adam's first step
 
 
+@pytest.mark.parametrize("shape", [(36, 24), (36, 8), (8, 36)])
+@pytest.mark.parametrize("rank", [1, 8])
+def test_muons_orthogonal_matrix_is_jordans_polynomial_of_the_singular_values(shape, rank):
+    """In float64; long matrices iterate on their Gram matrix alone."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(shape[0], rank)) @ rng.normal(size=(rank, shape[1]))
+    muon = build_optimizer("muon", 0.1)
+    u, singular, vt = np.linalg.svd(x, full_matrices=False)
+    singular /= np.linalg.norm(x)
+    for a, b, c in muon.STEPS:
+        singular = a * singular + b * singular**3 + c * singular**5
+    result = muon._orthogonal(tf.constant(x, tf.float32))
+    np.testing.assert_allclose(result, (u * singular) @ vt, atol=1e-4)
+
+
 def test_muon_leaves_wide_matrices_to_adamw_at_a_tenth_of_the_rate():
     rng = np.random.default_rng(0)
     gradient = rng.normal(size=(1056, 1040)).astype(np.float32)

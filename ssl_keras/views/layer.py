@@ -7,6 +7,7 @@ import keras_cv
 import tensorflow as tf
 from absl import logging
 
+from ssl_keras.distribute import has_accelerator
 from ssl_keras.views.draws import Key, image_draws
 from ssl_keras.views.policies import Policy
 from ssl_keras.views.render import FULL_SCALE, make_view
@@ -113,8 +114,7 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     def _is_banded(self, policy):
         if self.form != "auto":
             return self.form == "banded"
-        accelerated = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU")
-        return self.jit_compile is not False and not accelerated and policy.size >= SMALLEST_BANDED
+        return self.jit_compile is not False and not has_accelerator() and policy.size >= SMALLEST_BANDED
 
     def _view(self, policy, banded, images, sizes, step, replica, view, extents=None, columns=None):
         batch = images.shape[0] or tf.shape(images)[0]
