@@ -40,10 +40,11 @@ def evaluate(request: Request) -> list[dict]:
 
     Returns:
         A row for each encoder, layer and evaluation: {"encoder", "layer", "eval", "top1", ... and all that the score
-        was measured with}.
+        was measured with}; "caveat" where the run's method has one.
     """
     check(request)
     data = LabelledData(request)
+    caveats = methods.load(request.config.method).caveats
     rows = []
     for name in request.encoders:
         encoder = data.encoder(name)
@@ -56,6 +57,8 @@ def evaluate(request: Request) -> list[dict]:
                     score = linear.evaluate(train, test, seed=request.config.seed)
                 row = {"encoder": name, "layer": layer, "eval": evaluation, **score}
                 row |= {"data": request.config.data, "split": data.note}
+                if name == "run" and evaluation in caveats:
+                    row["caveat"] = caveats[evaluation]
                 if request.config.workdir:
                     write(row, request.config.workdir)
                 rows.append(row)
@@ -179,7 +182,10 @@ def request_from(
 
 
 def table(rows: list[dict]) -> str:
-    """The rows as text: a line for each encoder and layer, a column for each evaluation, accuracies in per cent."""
+    """The rows as text: a line for each encoder and layer, a column for each evaluation, accuracies in per cent.
+
+    Below them stands what is to be known of an evaluation.
+    """
     evaluations = list(dict.fromkeys(row["eval"] for row in rows))
     names = [row["encoder"] + ("" if row["layer"] == stages.WHOLE else f" {row['layer']}") for row in rows]
     scores = {(name, row["eval"]): row["top1"] for name, row in zip(names, rows)}
@@ -187,4 +193,6 @@ def table(rows: list[dict]) -> str:
     lines = [" " * width + "".join(f"{name:>10}" for name in evaluations)]
     for name in dict.fromkeys(names):
         lines.append(f"{name:<{width}}" + "".join(f"{100 * scores[name, e]:>10.1f}" for e in evaluations))
+    caveats = {row["eval"]: row["caveat"] for row in rows if "caveat" in row}
+    lines += [f"{evaluation}: {caveat}" for evaluation, caveat in caveats.items()]
     return "\n".join(lines)

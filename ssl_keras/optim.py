@@ -11,11 +11,11 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from ssl_keras.distribute import has_accelerator
+from ssl_keras import distribute
 from ssl_keras.parameter_groups import ParameterGroups
 from ssl_keras.schedules import WarmupSchedule, half_cosine, schedule
 
-__all__ = ["LARS", "LARS_VARIANTS", "OPTIMIZERS", "SGD", "AdamW", "build_optimizer", "schedule"]
+__all__ = ["LARS", "LARS_VARIANTS", "OPTIMIZERS", "SGD", "AdamW", "LossScale", "build_optimizer", "schedule"]
 
 
 class LarsVariant(NamedTuple):
@@ -102,7 +102,7 @@ def build_optimizer(
 
 
 class _Grouped:
-    """The parts of an optimizer that follow `ParameterGroups`: mixed into the three below."""
+    """The parts of an optimizer that follow `ParameterGroups`: mixed into the optimizers below."""
 
     def _set_groups(self, groups, weight_decay, final_weight_decay):
         if weight_decay < 0 or (final_weight_decay or 0) < 0:
@@ -119,6 +119,14 @@ class _Grouped:
         if not self.built:
             self._treatments = self.groups.resolve(variables)
         super().build(variables)
+
+    def _backend_apply_gradients(self, grads, trainable_variables):
+        """Sums the gradients over the replicas before Keras clips them, not after: one batch, one clipping."""
+        summed = super()._all_reduce_sum_gradients(zip(grads, trainable_variables))
+        super()._backend_apply_gradients([gradient for gradient, _ in summed], trainable_variables)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        return grads_and_vars  # they have been summed
 
     def _treatment(self, variable, learning_rate):
         """This parameter's learning rate and weight decay (0 if excluded), and whether it is excluded."""
@@ -240,6 +248,17 @@ class AdamW(_Grouped, keras.optimizers.Adam):
 
 
 @keras.saving.register_keras_serializable(package="ssl_keras")
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras's scaling of the loss in float16, with several replicas too: an overflow on any skips the step on all.
+
+    Keras asks one replica, and there is where the gradients are still each replica's own.
+    """
+
+    def check_finite(self, grads):
+        return distribute.mean(tf.cast(super().check_finite(grads), tf.float32)) == 1.0
+
+
+@keras.saving.register_keras_serializable(package="ssl_keras")
 class Muon(AdamW):
     """Momentum whose matrices are made orthogonal (Jordan et al., 2024), AdamW for all other parameters.
 
@@ -284,7 +303,7 @@ class Muon(AdamW):
         """
         tall = x.shape[0] > x.shape[1]
         x = x / (tf.norm(x) + 1e-7)
-        steps_per_gram = len(self.STEPS) if _is_long(x) and not has_accelerator() else 1
+        steps_per_gram = len(self.STEPS) if _is_long(x) and not distribute.has_accelerator() else 1
         for first in range(0, len(self.STEPS), steps_per_gram):
             gram = tf.matmul(x, x, transpose_a=tall, transpose_b=not tall)
             identity = product = tf.eye(gram.shape[0])

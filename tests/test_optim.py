@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras.optim import LARS_VARIANTS, OPTIMIZERS, build_optimizer, schedule
+from ssl_keras.optim import LARS_VARIANTS, OPTIMIZERS, LossScale, build_optimizer, schedule
 
 RATES = (0.1, 0.2, 0.05)  # three steps of a changing learning rate: it matters where the rate enters
 KERNEL = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
@@ -193,6 +193,37 @@ def test_two_replicas_equal_one(name, two_replicas):
         np.testing.assert_allclose(one, two, rtol=2e-5, atol=1e-6)
 
 
+def apply_on_each_replica(strategy, optimizer, variable, gradients):
+    """One step with a gradient of each replica's own."""
+    with strategy.scope():
+        optimizer.build([variable])
+    own = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(gradients[context.replica_id_in_sync_group], tf.float32)
+    )
+    tf.function(lambda g: strategy.run(lambda g: optimizer.apply([g], [variable]), args=(g,)))(own)
+    return variable.numpy()
+
+
+def test_clipping_is_of_the_gradient_summed_over_the_replicas(two_replicas):
+    with two_replicas.scope():
+        variable = keras.Variable(np.zeros(2, np.float32))
+        optimizer = build_optimizer("sgd", 1.0, clipnorm=1.0)
+    moved = apply_on_each_replica(two_replicas, optimizer, variable, [[3.0, 0.0], [0.0, 4.0]])
+    np.testing.assert_allclose(moved, [-0.6, -0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_an_overflow_on_one_replica_skips_the_step_on_all(where, two_replicas):
+    with two_replicas.scope():
+        variable = keras.Variable(np.zeros(2, np.float32))
+        optimizer = LossScale(build_optimizer("sgd", 1.0), initial_scale=8.0)
+    gradients = [[8.0, 8.0], [8.0, 8.0]]
+    np.testing.assert_allclose(apply_on_each_replica(two_replicas, optimizer, variable, gradients), [-2.0, -2.0])
+    gradients[where][0] = np.inf
+    np.testing.assert_allclose(apply_on_each_replica(two_replicas, optimizer, variable, gradients), [-2.0, -2.0])
+    assert float(keras.ops.convert_to_numpy(optimizer.dynamic_scale)) == 4.0
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_restored_run_goes_on_as_if_uninterrupted(name, tmp_path):
     x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
@@ -245,6 +276,18 @@ def test_errors_say_what_is_expected(options, message):
 def test_a_pattern_that_fits_no_parameter_is_an_error():
     with pytest.raises(ValueError, match="'predicter' fits none of the parameters: kernel, bias"):
         build_optimizer("sgd", 0.1, lr_multipliers={"predicter": 2.0}).build(list(variables()))
+
+
+def test_the_weight_decay_reaches_its_final_value_along_half_a_cosine():
+    kernel = keras.Variable(np.ones((2, 2), np.float32))
+    optimizer = build_optimizer("adamw", schedule("constant", 0.5, 256, 10), 0.04, final_weight_decay=0.4)
+    for step in (0, 3, 5, 10):
+        kernel.assign(np.ones((2, 2), np.float32))
+        optimizer.build([kernel])
+        optimizer.iterations.assign(step)
+        optimizer.apply([tf.zeros((2, 2))], [kernel])
+        decay = 0.4 - 0.36 * (np.cos(np.pi * step / 10) + 1) / 2
+        np.testing.assert_allclose(kernel.numpy(), 1 - 0.5 * decay, rtol=1e-5)
 
 
 def test_muon_steps_along_an_orthogonal_matrix_of_adams_size():

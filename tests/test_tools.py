@@ -1,6 +1,7 @@
 """Each tool as a user starts it, on the run that all tests share."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -39,6 +40,18 @@ def test_an_encoder_file_scores_as_its_run(finished):
 
     alone = score(str(finished / "encoder.keras"), data="builtin:scenes:96", image_size=16)
     assert alone == score("run", workdir=str(finished))
+
+
+def test_a_methods_caveat_stands_beside_the_number_that_it_is_about(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    asked = ["--eval=knn,linear", "--encoder=run,random", "--test_examples=20"]
+    assert "go by linear" not in run_tool("evaluate", f"--workdir={run}", *asked).stdout
+    flags = run / "flags.txt"
+    flags.write_text(flags.read_text().replace("--method=simclr", "--method=mae"))
+    done = run_tool("evaluate", f"--workdir={run}", *asked)
+    assert done.stdout.count("go by linear") == 1, done.stderr
+    caveat = {name: json.loads((run / f"evals/{name}.json").read_text()).get("caveat") for name in ("knn", "linear")}
+    assert "distances" in caveat["knn"] and caveat["linear"] is None
 
 
 @pytest.mark.parametrize(

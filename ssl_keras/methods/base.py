@@ -11,6 +11,7 @@ batch in pieces, and so that the time of the passes can be measured by itself.
 
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import keras
 import tensorflow as tf
@@ -37,6 +38,7 @@ class SSLModel(keras.Model):
     default_views = "simclr"  # name of the recipe in views.policies; another one must give as many views
     multi_crop = False  # whether it takes any number of views, 2 or more
     needs_labels = False
+    caveats: ClassVar[dict[str, str]] = {}  # evaluation -> what its numbers do not show of this method's encoders
     constant_lr: tuple[str, ...] = ()  # parts of the model whose learning rate is not scheduled, by variable path
     state: tuple[str, ...] = ()  # beginnings of the paths of variables that a step moves otherwise than by gradients
 

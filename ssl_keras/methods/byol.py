@@ -23,7 +23,8 @@ class BYOL(SSLModel):
             the end of the run (table 5a). 1: the target stays a fixed random network, whose outputs the online network
             predicts (section 3: 18.8 % from a net of 1.4 %). 0: kept at 0 throughout, the target is the online network
             of the step before, and the outputs collapse (0.3 %), unless the predictor learns faster than the rest
-            (table 19: `--lr_multiplier=predictor=10`, 66.6 %).
+            (table 19: `--lr_multiplier=predictor=10`, 66.6 %). In runs of some hundred small steps they do not: SimSiam
+            is this with the step's own targets.
         predictor: False compares the online projections themselves with the target's, and collapses (table 5b).
         total_steps: K, optimizer steps of the whole run.
     """

@@ -4,8 +4,9 @@ Both give each view a distribution over K dimensions. The teacher sees only the 
 outputs, and a low temperature keep it from giving every image the same, in one dimension or in all alike. What is
 evaluated and shipped is the teacher's backbone.
 
-Departures: no drop-path in the student (its ViT has none); while the last layer is held still, weight decay still
-shortens its directions, whose length plays no part.
+Departures: no drop-path in the student (its ViT has none); positions are sines and cosines, weights Xavier's, where the
+paper's ViT learns its positions and stretches them for small crops; while the last layer is held still, weight decay
+still shortens its directions, whose length plays no part.
 """
 
 import keras

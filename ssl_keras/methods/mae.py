@@ -7,6 +7,8 @@ What is shipped is the backbone on whole images. Its features separate classes p
 linear probe or by fine-tuning, not by nearest neighbours.
 """
 
+from typing import ClassVar
+
 import tensorflow as tf
 
 from ssl_keras.methods.base import SSLModel
@@ -27,6 +29,7 @@ class MAE(SSLModel):
     """
 
     default_views = "mae"
+    caveats: ClassVar[dict[str, str]] = {"knn": "distances tell a masked autoencoder's features poorly: go by linear"}
 
     def __init__(
         self,

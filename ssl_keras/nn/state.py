@@ -24,7 +24,7 @@ class MomentumEncoder(keras.layers.Layer):
     """
 
     def __init__(self, *models, name="target", reseed=False):
-        super().__init__(name=name)
+        super().__init__(name=name, autocast=False)  # images stay float32 in mixed precision, as for the online network
         self.models = [copied(model, name, reseed) for model in models]
         self._pairs = lambda: pairs  # not an attribute: Keras would take the online variables for this layer's own
         pairs = [

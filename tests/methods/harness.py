@@ -6,6 +6,7 @@ The test file of a method, `test_NAME.py`, may say how it is made small: `TINY`,
 
 import importlib
 import inspect
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -57,9 +58,9 @@ def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
     return data.batch(BATCH, drop_remainder=True).with_options(options)
 
 
-def train(method: keras.Model, data: tf.data.Dataset) -> dict:
+def train(method: keras.Model, data: tf.data.Dataset, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict:
     """One epoch; the logs of its end."""
-    history = method.fit(data).history
+    history = method.fit(data, callbacks=callbacks).history
     return {name: values[-1] for name, values in history.items()}
 
 

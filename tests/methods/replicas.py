@@ -4,6 +4,7 @@ import ssl_keras  # isort: skip  # first: sets the environment that TensorFlow r
 
 import sys
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -14,23 +15,28 @@ STEPS = 5
 GENTLE = 1e-5  # learning rate: with batches of 16 rounding grows a hundredfold with each large step, on any replicas
 
 
+class FirstGradient(keras.callbacks.Callback):
+    """Keeps the gradient of the first step: the optimizer's velocity after it, which no weight has rounded."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 0:
+            velocities = self.model.optimizer.velocities
+            self.value = np.concatenate([v.numpy().ravel().astype(np.float64) for v in velocities])
+
+
 def compare(name: str, strategy: tf.distribute.Strategy) -> None:
-    """Asserts that views, losses and weights of a few steps are those of one replica, and that the steps were equal."""
-    one = harness.make(name, learning_rate=GENTLE)
-    start = harness.weights(one)
-    alone = harness.train(one, harness.batches(STEPS))
+    """Asserts that the gradient, and losses and weights after a few steps, are those of one replica."""
+    one, gradient = harness.make(name, learning_rate=GENTLE), FirstGradient()
+    alone = harness.train(one, harness.batches(STEPS), [gradient])
     with strategy.scope():
-        several = harness.make(name, learning_rate=GENTLE)
-    together = harness.train(several, harness.batches(STEPS))
+        several, theirs = harness.make(name, learning_rate=GENTLE), FirstGradient()
+    together = harness.train(several, harness.batches(STEPS), [theirs])
+    # A ReLU near 0 may open or close by rounding: VICReg's gradient here has 0.4 % of that, most others 0.001 %.
+    assert np.linalg.norm(theirs.value - gradient.value) < 1e-2 * np.linalg.norm(gradient.value)
     for key, value in alone.items():
         np.testing.assert_allclose(together[key], value, rtol=1e-4, atol=1e-5, err_msg=key)
-    moves = []
-    for before, v, w in zip(start, one.weights, several.weights, strict=True):
-        v, w = v.numpy(), w.numpy()
-        np.testing.assert_allclose(w, v, rtol=1e-4, atol=1e-5)
-        moves.append(((v - before).ravel().astype(np.float64), (w - before).ravel().astype(np.float64)))
-    mine, theirs = (np.concatenate(parts) for parts in zip(*moves, strict=True))
-    assert np.linalg.norm(theirs - mine) < 1e-2 * np.linalg.norm(mine)
+    for v, w in zip(one.weights, several.weights, strict=True):
+        np.testing.assert_allclose(w.numpy(), v.numpy(), rtol=1e-4, atol=3e-5, err_msg=v.path)
 
 
 def main() -> None:

@@ -1,8 +1,12 @@
+import inspect
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.methods import harness
+from ssl_keras.nn import vit
+from tests.methods import harness, test_every_method
 
 TINY = {"hidden_dim": 32, "bottleneck_dim": 16, "prototypes": 32, "momentum": 0.5, "freeze_epochs": 0.0}
 SCENES = [
@@ -60,6 +64,35 @@ def test_the_teacher_is_shipped_and_follows_the_student():
     student = method.backbone.get_layer("stem_conv").kernel.numpy()
     moved = method.encoder.get_layer("stem_conv").kernel.numpy()
     np.testing.assert_allclose(moved, 0.9 * start + 0.1 * student, atol=1e-6)
+
+
+def test_the_teachers_momentum_rises_to_one_along_half_a_cosine():
+    method = harness.make("dino", momentum=0.9, learning_rate=0.0)
+    student, teacher = (net.get_layer("stem_conv").kernel for net in (method.backbone, method.encoder))
+    student.assign_add(tf.ones_like(student))
+    for step in (0, 3, 5, 10):
+        method.optimizer.iterations.assign(step)
+        before = teacher.numpy()
+        harness.train(method, harness.batches(1))
+        share = 0.1 * (np.cos(np.pi * step / harness.FACTS["total_steps"]) + 1) / 2
+        np.testing.assert_allclose(teacher.numpy(), before + share * (student.numpy() - before), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "holds",
+    [
+        test_every_method.test_every_trainable_weight_moves_and_no_frozen_one_but_statistics,
+        test_every_method.test_two_replicas_equal_one,
+        test_every_method.test_restored_state_makes_the_next_step_identical,
+        test_every_method.test_the_shipped_encoder_gives_the_trained_representation,
+    ],
+)
+def test_what_holds_for_every_method_holds_with_a_vit(holds, monkeypatch, request):
+    monkeypatch.setitem(vit.ARCHITECTURES, "vit_two_blocks", vit.Architecture(32, 2, 2))
+    monkeypatch.setattr(sys.modules[__name__], "BACKBONE", {"name": "vit_two_blocks", "patch": 4}, raising=False)
+    assert harness.make("dino").backbone.name == "vit_two_blocks"
+    fixtures = [name for name in inspect.signature(holds).parameters if name != "name"]
+    holds("dino", **{name: request.getfixturevalue(name) for name in fixtures})
 
 
 def test_the_last_layer_is_held_still_at_first():

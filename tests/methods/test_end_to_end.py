@@ -41,6 +41,23 @@ def test_shuffled_keys_are_found_by_their_queries():
     assert float(method.contrast(q, k, order)) < 0.01 < float(method.contrast(q, k, tf.range(16)))
 
 
+def test_a_step_shuffles_the_keys_images_anew():
+    method, seen = harness.make("end_to_end"), []
+    embed, make_views = method.embed, method.make_views
+    views = make_views(next(iter(harness.batches(1))))
+    method.make_views = lambda batch: views
+    method.embed = lambda query, key: seen.append((query, key)) or embed(query, key)
+    for batch in harness.batches(2):
+        method.train_step(batch)
+    own, orders = views[1].numpy(), []
+    for query, key in seen:
+        np.testing.assert_array_equal(query, views[0])
+        orders.append([np.flatnonzero([np.array_equal(row, x) for x in own]).item() for row in key.numpy()])
+    in_order = list(range(16))
+    assert all(sorted(order) == in_order != order for order in orders)
+    assert orders[0] != orders[1]
+
+
 def test_two_encoders_start_equal_and_both_learn():
     method = harness.make("end_to_end", shared=False, bn_splits=1)
     paths = [v.path for v in method.trainable_variables]

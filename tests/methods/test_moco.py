@@ -100,6 +100,20 @@ def test_keys_are_normalised_in_shuffled_groups_and_come_back_in_order():
     assert np.abs(keys - plain).max() > 1e-3  # by the statistics of their groups
 
 
+def test_keys_are_normalised_with_those_that_the_shuffle_puts_beside_them():
+    method = harness.make("moco")
+    x = np.random.default_rng(0).random((16, 16, 16, 3), "float32")
+    (keys,) = method.make_keys([x])
+    order = method.bn.order(method.draws(tf.range(16), 1)).numpy()
+    shuffled, expected = x[order], np.zeros(keys.shape, np.float32)
+    for g in range(method.bn.splits):
+        expected[order[g :: method.bn.splits]] = method.target(shuffled[g :: method.bn.splits])
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(keys, expected, atol=1e-5)
+    (in_order,) = method.embed_keys(x)
+    assert np.abs(keys - in_order).max() > 1e-3
+
+
 def test_shuffled_rows_come_back():
     bn = ShufflingBN(16, 2)
     x = tf.random.uniform([16, 3])

@@ -11,8 +11,12 @@ SCENES = [
     "--view_arg=crop_area=(0.25,1.0)",
     "--view_arg=hue=0.4",
     "--view_arg=grayscale=0.5",
-    "--learning_rate=0.3",
-    "--weight_decay=1e-4",
+    "--optimizer=muon",
+    "--learning_rate=0.004",
+    "--momentum=0.95",
+    "--beta_2=0.95",
+    "--weight_decay=0",
+    "--epochs=30",  # slow on short schedules
 ]
 
 

@@ -22,6 +22,17 @@ def test_copy_starts_equal_and_frozen_under_its_own_paths():
     )
 
 
+def test_copy_sees_the_images_that_the_online_network_sees_in_mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        backbone = build_backbone("resnet8", 16, width=0.25, mean=0.5, std=1e-3, seed=0)
+        target = state.MomentumEncoder(backbone)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    x = 0.5 + tf.random.uniform([8, 16, 16, 3], 0, 1e-3)  # differences that bfloat16 has no numbers for
+    np.testing.assert_array_equal(target(x, training=True), backbone(x, training=True))
+
+
 def test_copy_normalises_by_its_own_batch():
     target = state.MomentumEncoder(*online())
     before = {v.path: v.numpy() for v in target.variables}
