@@ -251,7 +251,7 @@ class AdamW(_Grouped, keras.optimizers.Adam):
 class LossScale(keras.optimizers.LossScaleOptimizer):
     """Keras's scaling of the loss in float16, with several replicas too: an overflow on any skips the step on all.
 
-    Keras asks one replica, and there is where the gradients are still each replica's own.
+    Keras asks one replica, at a time when the gradients are still each replica's own.
     """
 
     def check_finite(self, grads):
