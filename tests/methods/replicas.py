@@ -13,6 +13,7 @@ from tests.methods import harness
 assert ssl_keras.__version__
 STEPS = 5
 GENTLE = 1e-5  # learning rate: with batches of 16 rounding grows a hundredfold with each large step, on any replicas
+ROUNDING = {"nnclr": 3e-5}  # of weights and state, where it is more than 1e-5: 2e-5 in the keys of its queue
 
 
 class FirstGradient(keras.callbacks.Callback):
@@ -20,23 +21,34 @@ class FirstGradient(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if batch == 0:
-            velocities = self.model.optimizer.velocities
-            self.value = np.concatenate([v.numpy().ravel().astype(np.float64) for v in velocities])
+            self.value = _flat([v.numpy() for v in self.model.optimizer.velocities])
 
 
 def compare(name: str, strategy: tf.distribute.Strategy) -> None:
-    """Asserts that the gradient, and losses and weights after a few steps, are those of one replica."""
+    """Asserts that the first gradient, and losses, weights and their moves in a few steps, are those of one replica."""
     one, gradient = harness.make(name, learning_rate=GENTLE), FirstGradient()
+    start = harness.weights(one)
     alone = harness.train(one, harness.batches(STEPS), [gradient])
     with strategy.scope():
         several, theirs = harness.make(name, learning_rate=GENTLE), FirstGradient()
     together = harness.train(several, harness.batches(STEPS), [theirs])
     # A ReLU near 0 may open or close by rounding: VICReg's gradient here has 0.4 % of that, most others 0.001 %.
-    assert np.linalg.norm(theirs.value - gradient.value) < 1e-2 * np.linalg.norm(gradient.value)
+    assert _difference(theirs.value, gradient.value) < 1e-2
     for key, value in alone.items():
         np.testing.assert_allclose(together[key], value, rtol=1e-4, atol=1e-5, err_msg=key)
     for v, w in zip(one.weights, several.weights, strict=True):
-        np.testing.assert_allclose(w.numpy(), v.numpy(), rtol=1e-4, atol=3e-5, err_msg=v.path)
+        np.testing.assert_allclose(w.numpy(), v.numpy(), rtol=1e-4, atol=ROUNDING.get(name, 1e-5), err_msg=v.path)
+    ends = harness.weights(several), harness.weights(one)
+    assert _difference(*(_flat([v - before for v, before in zip(end, start)]) for end in ends)) < 1e-2
+
+
+def _flat(arrays) -> np.ndarray:
+    return np.concatenate([np.ravel(x).astype(np.float64) for x in arrays])
+
+
+def _difference(x: np.ndarray, expected: np.ndarray) -> float:
+    """|x - expected| / |expected|."""
+    return np.linalg.norm(x - expected) / np.linalg.norm(expected)
 
 
 def main() -> None:
