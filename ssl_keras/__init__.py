@@ -4,10 +4,18 @@ Nothing heavy is imported here: a tool's `--help` and a wrong flag answer before
 """
 
 import os
+import sys
 
 # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, where it is worth 1.8x; it must be set before the import.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# The training steps are TensorFlow's, whatever backend other programs are told to take.
+os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+if "keras" in sys.modules and (_backend := sys.modules["keras"].config.backend()) != "tensorflow":
+    raise ImportError(
+        f"keras was imported before ssl_keras, with the backend {_backend!r}, and ssl_keras needs 'tensorflow': import "
+        "ssl_keras first, or set KERAS_BACKEND=tensorflow"
+    )
 
 __version__ = "0.1.0"

@@ -66,6 +66,7 @@ class Checkpoints:
         if not self.writes:
             return
         os.makedirs(self.directory, exist_ok=True)
+        files.remove_unfinished(self.directory)
         with files.replacing(os.path.join(self.directory, f"{_PREFIX}{position.step:08d}")) as folder:
             os.makedirs(folder)
             state = os.path.join(folder, "state.npz")
@@ -76,7 +77,7 @@ class Checkpoints:
                 "variables": [[v.path, list(v.shape)] for v in variables],
             }
             files.write_json(os.path.join(folder, "manifest.json"), {**manifest, "manifest_sha256": _digest(manifest)})
-        for name in self._names()[: -self.keep]:
+        for name in self.names()[: -self.keep]:
             files.remove(os.path.join(self.directory, name))
 
     def restore(self, method: keras.Model) -> Position:
@@ -84,7 +85,7 @@ class Checkpoints:
 
         A damaged checkpoint is named and the one before it used.
         """
-        for name in reversed(self._names()):
+        for name in reversed(self.names()):
             folder = os.path.join(self.directory, name)
             try:
                 manifest = _read_whole(folder)
@@ -95,7 +96,8 @@ class Checkpoints:
             return Position(**{field.name: manifest[field.name] for field in dataclasses.fields(Position)})
         return Position()
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """The names of the checkpoints, oldest first."""
         if not os.path.isdir(self.directory):
             return []
         return sorted(n for n in os.listdir(self.directory) if n.startswith(_PREFIX) and n[len(_PREFIX) :].isdigit())

@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
-from ssl_keras import methods
+from ssl_keras import files, methods
 from ssl_keras.interrupts import AGAIN, Interrupted
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
 OURS = (PACKAGE + os.sep, os.path.join(os.path.dirname(PACKAGE), "tools") + os.sep)
 STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+DATA_PATHS = ("folder", "npy", "tfrecord")  # kinds of data that are named by a path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,8 @@ class Config:
     def differences(self, other: "Config") -> list[str]:
         """Settings in which this run differs from `other`, as readable lines.
 
-        Where a run lies, on what it runs and what this one leaves open make no difference.
+        Where a run lies, on what it runs, how a path is spelled and what this one leaves open make no difference. More
+        epochs do not either: they continue the run.
         """
         ignored = {
             "workdir",
@@ -107,7 +109,13 @@ class Config:
         lines = []
         for field in dataclasses.fields(self):
             mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            if field.name not in ignored and mine is not None and mine != theirs:
+            if field.name in ignored or mine is None or mine == theirs:
+                continue
+            if field.name == "data":
+                same = _real(mine) == _real(theirs)
+            else:
+                same = field.name == "epochs" and mine > theirs
+            if not same:
                 lines.append(f"--{field.name}: {_shown(theirs)} there, {_shown(mine)} here")
         return lines
 
@@ -225,6 +233,7 @@ _CHOICES = {
     "norm": ("batch", "group"),
     "dtype": ("uint8", "uint16", "float32"),
 }
+_PATHS = ("workdir", "data_dir")
 _REPEATED = ("method_arg", "view_arg", "lr_multiplier")
 _POSITIVE = (
     "width",
@@ -262,12 +271,43 @@ def define(names: Sequence[str] | None = None, **defaults) -> None:
         default, text = defaults.get(field.name, field.default), HELP[field.name]
         if field.name in _REPEATED:
             flags.DEFINE_multi_string(field.name, [], text)
+        elif field.name in _PATHS:
+            define_path(field.name, default, text)
+        elif field.name == "data":
+            flags.DEFINE(_Parser(data_spec), field.name, default, text)
         elif field.name in _CHOICES:
             flags.DEFINE_enum(field.name, default, _CHOICES[field.name], text)
         else:
             {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[
                 _kind(field)
             ](field.name, default, text)
+
+
+class _Parser(flags.ArgumentParser):
+    """Reads a flag by a function of its text."""
+
+    syntactic_help = ""
+
+    def __init__(self, read: Callable[[str], str]):
+        super().__init__()
+        self.parse = read
+
+
+def define_path(name: str, default: str | None, text: str) -> None:
+    """Defines a flag that takes a path: ~, a slash at the end and needless dots mean the same in all of them."""
+    flags.DEFINE(_Parser(files.local), name, default, text)
+
+
+def data_spec(text: str) -> str:
+    """`--data` with an absolute path where it names one, so that a run knows its data from any folder."""
+    kind, _, rest = text.partition(":")
+    return f"{kind}:{os.path.abspath(files.local(rest))}" if kind in DATA_PATHS and rest else text
+
+
+def _real(data: str) -> str:
+    """A data specification with links resolved, for comparison."""
+    kind, _, rest = data_spec(data).partition(":")
+    return f"{kind}:{os.path.realpath(rest)}" if kind in DATA_PATHS else data
 
 
 def from_flags() -> Config:

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import inspect
 import os
+import re
 import statistics
 from collections.abc import Iterator
 
@@ -13,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from ssl_keras import distribute, export, files, methods, monitor, optim, preview
+from ssl_keras import distribute, export, files, methods, monitor, optim, preview, run_folder
 from ssl_keras.checkpoints import Checkpoints, Position
 from ssl_keras.config import Config, check_micro_batches, read_run
-from ssl_keras.data import batches, sources
+from ssl_keras.data import batches, identity, sources
 from ssl_keras.data.canvases import CanvasSpec, load_canvases
 from ssl_keras.data.pipeline import BadFilesError, stop_if_too_many
 from ssl_keras.data.probe import probe
@@ -70,15 +71,17 @@ def pretrain(config: Config) -> dict | None:
     with alone_in(config) if worker == 0 else contextlib.nullcontext():
         canvases = load(source, spec, config)
         if worker == 0:
-            write_bad_files(config, canvases.bad)
+            run_folder.write_bad_files(config.workdir, canvases.bad)
+        checkpoints = Checkpoints(_path(config, "checkpoints"), config.keep_checkpoints, writes=worker == 0)
+        images = same_images(config, source, canvases, checkpoints)
         with strategy.scope():
             method = compiled_method(config, method_class, arguments, canvases)
-        checkpoints = Checkpoints(_path(config, "checkpoints"), config.keep_checkpoints, writes=worker == 0)
         position = checkpoints.restore(method)
         if position.step:
             canvases.expect_bad(position.bad)
-            print(f"resuming {config.workdir} after step {position.step}")
+            print(f"resuming {config.workdir} after step {position.step}{continuation(config, method)}")
         if worker == 0:
+            identity.write(_path(config, run_folder.IMAGES), images)
             files.write_text(_path(config, "flags.txt"), config.flag_lines())
         with Signals() as signals, distribute.lost_workers(workers), files.space_needed(config.workdir):
             fit(config, method, canvases, position, callbacks(config, method, canvases, checkpoints, position, signals))
@@ -94,7 +97,7 @@ def alone_in(config: Config) -> Iterator[None]:
         try:
             yield
         except BadFilesError as error:
-            write_bad_files(config, error.bad)
+            run_folder.write_bad_files(config.workdir, error.bad)
             raise
 
 
@@ -123,7 +126,7 @@ def fit(config: Config, method: keras.Model, canvases, position: Position, watch
 
 def conclude(config: Config, method: keras.Model, canvases, position: Position) -> dict:
     """Writes what a finished run leaves, its summary last."""
-    write_bad_files(config, canvases.bad)
+    run_folder.write_bad_files(config.workdir, canvases.bad)
     export.save_keras(export.build_encoder(method.encoder, config.dtype), _path(config, "encoder.keras"))
     return write_summary(config, method, position.history, len(canvases))
 
@@ -150,14 +153,14 @@ def method_arguments(config: Config, method_class: type) -> dict:
 
 
 def finished_summary(config: Config) -> dict | None:
-    """The summary of the run in `workdir` if it has ended, None if it has not or there is none."""
+    """The summary of the run in `workdir` if it has made all its epochs, None if it has not or there is none."""
     if not config.workdir:
         raise ValueError("--workdir is missing: name a folder for the run, such as runs/a")
-    if os.path.exists(config.workdir) and not os.path.isdir(config.workdir):
-        raise ValueError(f"--workdir={config.workdir} is a file; name a folder")
+    run_folder.check_free(config.workdir)
     check_same_run(config)
-    summary = _path(config, "summary.json")
-    return files.read_json(summary) if os.path.exists(summary) else None
+    path = _path(config, "summary.json")
+    summary = files.read_json(path) if os.path.exists(path) else None
+    return summary if summary and summary["epochs"] >= config.epochs else None
 
 
 def check_same_run(config: Config) -> None:
@@ -169,6 +172,36 @@ def check_same_run(config: Config) -> None:
                 f"{config.workdir} holds a run with other settings ({'; '.join(differences)}): "
                 "use another --workdir, or the settings of that run"
             )
+
+
+def same_images(config: Config, source: sources.Source, canvases, checkpoints: Checkpoints) -> identity.Identity:
+    """The images of the run; ValueError where the run in its folder was begun with others."""
+    place = config.data.partition(":")[2]
+    roots = [place, os.path.dirname(re.split(r"[*?\[]", place)[0]), os.path.expanduser(config.data_dir or "")]
+    images = identity.of(source, roots, canvases.bad_indices)
+    path = _path(config, run_folder.IMAGES)
+    if checkpoints.names() and os.path.exists(path):
+        differences = images.differences(identity.read(path))
+        if differences:
+            raise ValueError(
+                f"the data of {config.workdir} has changed since the run began ({'; '.join(differences)}): bring it "
+                "back to how it was and the same command goes on, or start a new run in another --workdir"
+            )
+    return images
+
+
+def continuation(config: Config, method: keras.Model) -> str:
+    """What is to be said where more epochs are asked for than the run in the folder was begun with; else ""."""
+    path = _path(config, "flags.txt")
+    before = read_run(config.workdir).epochs if os.path.exists(path) else config.epochs
+    if config.epochs <= before:
+        return ""
+    rate = float(keras.ops.convert_to_numpy(method.optimizer.learning_rate))
+    return (
+        f": from {before} to {config.epochs} epochs. The {config.schedule} schedule is now that of {config.epochs} "
+        f"epochs and goes on from learning rate {rate:.4g}; what else follows the length of the run (momenta, "
+        f"temperatures, weight decay) does too. A run of {config.epochs} epochs from the start would be another one"
+    )
 
 
 def open_training_source(config: Config, method_class: type) -> sources.Source:
@@ -409,20 +442,13 @@ def online_knn(config: Config, method, canvases):
 
 def preview_views(config: Config, output: str, images: int, draws: int) -> None:
     """Writes a PNG of some images of the data and of their views by the recipe of the settings."""
-    if not output.endswith(".png"):
-        raise ValueError(f"--output must end in .png, got {output!r}")
+    preview.check_output(output)
     method_class = methods.load(config.method)
     source = open_training_source(config, method_class)
     config, spec = resolve(config, source, method_class)
     views = random_views(config)
     canvases = load_canvases(sources.take(source, min(len(source), PREVIEWED)), spec, max_bad_fraction=1.0)
     preview.save_views_png(output, views, canvases, images, draws)
-
-
-def write_bad_files(config: Config, bad: list[tuple[str, str]]) -> None:
-    """`bad_files.txt`: a line "path<TAB>reason" for each file that could not be read; no file where there is none."""
-    if bad:
-        files.write_text(_path(config, "bad_files.txt"), "".join(f"{name}\t{reason}\n" for name, reason in bad))
 
 
 def write_summary(config: Config, method, history: list[dict], examples: int) -> dict:

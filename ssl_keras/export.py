@@ -4,7 +4,9 @@
 its graph, with the very ops that training used, so served features equal the run's.
 """
 
+import json
 import os
+import zipfile
 
 import keras
 import tensorflow as tf
@@ -16,6 +18,7 @@ from ssl_keras.nn.batch_norm import as_stock
 from ssl_keras.views.layer import center_view
 
 FORMATS = ("saved_model", "keras")
+CONTENTS = "ssl_keras.json"  # of a SavedModel: the names of its files, by which a later export knows it
 
 
 def build_encoder(backbone: keras.Model, dtype: str) -> keras.Model:
@@ -31,18 +34,55 @@ def build_encoder(backbone: keras.Model, dtype: str) -> keras.Model:
     return keras.Model(images, backbone(scaled), name="encoder")
 
 
-def save_keras(encoder: keras.Model, path: str) -> None:
-    """Writes a `.keras` file that `keras.saving.load_model` reads where this package is absent."""
-    if not path.endswith(".keras"):
+def check_output(path: str, form: str) -> None:
+    """Sees that an encoder can be written to a path in one of `FORMATS`, before work is done for it.
+
+    Raises:
+        ValueError: the ending is wrong, or something lies there that no export wrote.
+    """
+    if form == "keras" and not path.endswith(".keras"):
         raise ValueError(f"--output must end in .keras for --format=keras, got {path!r}")
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    folder, name = os.path.split(path)
-    beside = os.path.join(folder, f".writing-{name}")  # Keras insists on the ending
+    files.refuse_foreign(path, {"keras": is_encoder, "saved_model": is_saved_model}[form])
+
+
+def is_encoder(path: str) -> bool:
+    """Whether a file is an `encoder.keras` that this package wrote."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))["config"]
+        scales = any(layer["name"] == "input_scaling" for layer in config["layers"])
+        return scales and config["name"].startswith("encoder")
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        return False
+
+
+def is_saved_model(path: str) -> bool:
+    """Whether a folder is a SavedModel that this package wrote, and holds nothing else."""
+    try:
+        written = set(files.read_json(os.path.join(path, CONTENTS))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return set(_files_below(path)) <= {CONTENTS, *written}
+
+
+def _files_below(folder: str) -> list[str]:
+    """All that lies below a folder but folders, as paths relative to it; folders that are links are files here."""
+    found = []
+    for where, folders, names in os.walk(folder):
+        names += [name for name in folders if os.path.islink(os.path.join(where, name))]
+        found += [os.path.relpath(os.path.join(where, name), folder).replace(os.sep, "/") for name in names]
+    return found
+
+
+def save_keras(encoder: keras.Model, path: str) -> None:
+    """Writes a `.keras` file that `keras.saving.load_model` reads where this package is absent.
+
+    Raises:
+        ValueError: as `check_output`.
+    """
+    check_output(path, "keras")
+    with files.replacing(path, is_encoder) as beside:
         encoder.save(beside)
-        os.replace(beside, path)
-    finally:
-        files.remove(beside)
 
 
 def load_encoder(path: str) -> keras.Model:
@@ -66,6 +106,9 @@ def save_saved_model(encoder: keras.Model, canvas_size: int, path: str) -> None:
 
     `serving_default`: `image_bytes`, string [B], encoded JPEG, PNG, GIF, BMP or WebP files of any sizes.
     `images`: `images`, uint8 [B, H, W, C], already decoded; squashed to the canvas as files are.
+
+    Raises:
+        ValueError: as `check_output`.
     """
     dtype, (_, size, _, channels) = input_dtype(encoder), encoder.input_shape
     maximum = decode.MAXIMUM[dtype]
@@ -93,6 +136,6 @@ def save_saved_model(encoder: keras.Model, canvas_size: int, path: str) -> None:
     archive.add_endpoint(
         "images", features_by(decode.convert), [tf.TensorSpec([None, None, None, channels], tf.uint8, name="images")]
     )
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with files.replacing(path.rstrip("/")) as beside:
+    with files.replacing(path, is_saved_model) as beside:
         archive.write_out(beside, verbose=False)
+        files.write_json(os.path.join(beside, CONTENTS), {"files": sorted(_files_below(beside))})

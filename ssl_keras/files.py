@@ -4,31 +4,99 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+WRITING = ".writing-"  # beginning of the names of what is not whole yet
 
 
 @contextlib.contextmanager
-def replacing(path: str) -> Iterator[str]:
+def replacing(path: str, is_ours: Callable[[str], bool] | None = None) -> Iterator[str]:
     """Yields a path to write to; moves what was written there onto `path` when the block ends without an error.
 
-    Works for a file and for a directory. An error or a kill leaves an earlier `path` as it was.
+    Works for a file and for a directory. An error leaves an earlier `path` as it was, and so does a kill; but for a
+    directory, whose earlier state may then lie beside it, in a name that begins with ".writing-". A link is followed:
+    what it points to is replaced.
+
+    Args:
+        path: where to write.
+        is_ours: for a path that a user names, as `refuse_foreign` says; None: the path is in a folder of our own.
+    Raises:
+        ValueError: something else than ours is there.
     """
-    beside = f"{path}.writing"  # same folder, so that the rename is atomic
-    remove(beside)
+    path = os.path.realpath(path)
+    if is_ours is not None:
+        refuse_foreign(path, is_ours)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    beside = _beside(path)
     try:
         yield beside
         if os.path.isdir(beside):
-            remove(path)  # a directory cannot be renamed onto a filled one
+            _move_folder(beside, path)
         else:
             with open(beside, "rb") as file:
                 os.fsync(file.fileno())
-        os.replace(beside, path)
-        _sync(os.path.dirname(path) or ".")
+            os.replace(beside, path)
+        _sync(os.path.dirname(path))
     except BaseException:
         remove(beside)
         raise
+
+
+def refuse_foreign(path: str, is_ours: Callable[[str], bool]) -> None:
+    """Refuses an output path at which something lies that this program did not write: that is never replaced.
+
+    A path where nothing is, an empty folder and an empty file are free.
+
+    Args:
+        path: where something shall be written.
+        is_ours: whether this program wrote the file, or all that a folder holds; asked of filled ones only.
+    Raises:
+        ValueError: the path is taken; names what lies there.
+    """
+    if os.path.isdir(path):
+        entries = sorted(os.listdir(path))
+        if entries and not is_ours(path):
+            some = ", ".join(map(shown, entries[:3])) + (f", .. {len(entries)} in all" if len(entries) > 3 else "")
+            raise ValueError(
+                f"{shown(path)} is a folder with other things ({some}), none of which is replaced: name a path where "
+                "nothing is"
+            )
+    elif os.path.lexists(path) and not (os.path.isfile(path) and (not os.path.getsize(path) or is_ours(path))):
+        raise ValueError(
+            f"{shown(path)} is there and was not written by this program, so it is not replaced: name a path where "
+            "nothing is"
+        )
+
+
+def _beside(path: str) -> str:
+    """A free path in the same folder, so that the rename is atomic, with the same ending, which some writers want."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f"{WRITING}{secrets.token_hex(4)}-{name}")
+
+
+def _move_folder(beside: str, path: str) -> None:
+    """Renames a folder onto a path; a directory cannot be renamed onto a filled one, so that goes aside first."""
+    if not os.path.lexists(path):
+        os.rename(beside, path)
+        return
+    aside = _beside(path)
+    os.rename(path, aside)
+    try:
+        os.rename(beside, path)
+    except BaseException:
+        os.rename(aside, path)
+        raise
+    remove(aside)
+
+
+def remove_unfinished(folder: str) -> None:
+    """Removes from a folder of our own what a killed process was writing there."""
+    for name in os.listdir(folder):
+        if name.startswith(WRITING):
+            remove(os.path.join(folder, name))
 
 
 @contextlib.contextmanager
@@ -78,6 +146,15 @@ def space_needed(folder: str) -> Iterator[None]:
         ) from error
 
 
+def local(path: str) -> str:
+    """A path as a person writes it, with ~ for the home folder and no needless slashes and dots; "" stays."""
+    return os.path.normpath(os.path.expanduser(path)) if path else path
+
+
+def shown(name: str) -> str:
+    return name
+
+
 def remove(path: str) -> None:
     """Removes a file or a directory tree if it is there."""
     if os.path.isdir(path) and not os.path.islink(path):
@@ -86,15 +163,25 @@ def remove(path: str) -> None:
         os.remove(path)
 
 
-def write_text(path: str, text: str) -> None:
-    """Writes a text file whole or not at all."""
-    with replacing(path) as beside, open(beside, "w", encoding="utf-8") as file:
+def write_text(path: str, text: str, is_ours: Callable[[str], bool] | None = None) -> None:
+    """Writes a text file whole or not at all; `is_ours` as for `replacing`."""
+    with replacing(path, is_ours) as beside, open(beside, "w", encoding="utf-8") as file:
         file.write(text)
 
 
-def write_json(path: str, value: object) -> None:
-    """Writes readable JSON whole or not at all."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+def write_json(path: str, value: object, is_ours: Callable[[str], bool] | None = None) -> None:
+    """Writes readable JSON whole or not at all; `is_ours` as for `replacing`."""
+    write_text(path, json.dumps(value, indent=2) + "\n", is_ours)
+
+
+def holds_rows(path: str) -> bool:
+    """Whether a file is a list of rows that an evaluation or a benchmark wrote: what they may replace."""
+    try:
+        rows = read_json(path)
+    except (OSError, ValueError):
+        return False
+    known = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+    return known and all("eval" in row or "suite" in row for row in rows)
 
 
 def read_json(path: str) -> object:

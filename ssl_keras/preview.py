@@ -1,14 +1,30 @@
 """Pictures of what training sees: originals on the left, their views on the right."""
 
-import os
-
 import numpy as np
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from ssl_keras import figures, files
 
 SMALLEST_TILE = 96  # pixels; smaller images are enlarged by whole factors, without smoothing
 GAP, HEADER = 4, 18
+SOFTWARE = "ssl_keras preview_views"  # in the PNG, by which a later one knows it
+
+
+def check_output(path: str) -> None:
+    """Raises ValueError where a picture cannot be written to a path: no .png, or something there that is no preview."""
+    if not path.endswith(".png"):
+        raise ValueError(f"--output must end in .png, got {path!r}")
+    files.refuse_foreign(path, is_preview)
+
+
+def is_preview(path: str) -> bool:
+    """Whether a file is a picture that `save_views_png` wrote."""
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get("Software") == SOFTWARE
+    except (OSError, SyntaxError, ValueError):
+        return False
 
 
 def views_grid(make_views, canvases, images: int = 8, draws: int = 3) -> np.ndarray:
@@ -47,9 +63,10 @@ def save_views_png(path: str, make_views, canvases, images: int, draws: int) -> 
     for column in range(1 + draws * views):
         text = "image" if column == 0 else f"view {(column - 1) % views + 1}"
         pen.text((column * width + 2, 3), text, fill="black")
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with files.replacing(path) as beside:
-        picture.save(beside, format="PNG")
+    marked = PngInfo()
+    marked.add_text("Software", SOFTWARE)
+    with files.replacing(path, is_preview) as beside:
+        picture.save(beside, format="PNG", pnginfo=marked)
 
 
 def _sizes(canvases, images: int) -> np.ndarray | None:

@@ -75,7 +75,7 @@ def test_the_last_ones_are_kept(tmp_path):
 def test_a_half_written_checkpoint_is_not_seen(tmp_path):
     model, checkpoints = trained(), Checkpoints(tmp_path)
     checkpoints.save(model, Position(1))
-    (tmp_path / "step_00000002.writing").mkdir()
+    (tmp_path / ".writing-0-step_00000002").mkdir()
     assert checkpoints.restore(trained(seed=3, steps=0)).step == 1
 
 

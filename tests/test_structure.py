@@ -24,6 +24,7 @@ FLOORS = {
     "ssl_keras.distribute": 0,
     "ssl_keras.data": 0,
     "ssl_keras.files": 0,
+    "ssl_keras.run_folder": 0,
     "ssl_keras.interrupts": 0,
 }
 

@@ -12,7 +12,7 @@ SUITES = ("train", "input", "views", "memory")
 
 config.define()
 flags.DEFINE_list("suite", ["train", "input"], f"what to measure: {', '.join(SUITES)}")
-flags.DEFINE_string("json", "", "also write the rows to this file")
+config.define_path("json", "", "also write the rows to this file")
 flags.DEFINE_integer("rounds", 5, "how often each part is measured, in turn", lower_bound=1)
 flags.DEFINE_float("seconds", 4.0, "that each measurement takes, about", lower_bound=0.1)
 flags.DEFINE_list("policies", ["simclr", "simclr_cifar", "moco_v2", "byol", "swav"], "recipes of --suite=views")
@@ -29,6 +29,8 @@ def main():
             raise ValueError(f"--sizes={size}: expected 32, 96 or 224")
     from ssl_keras import benchmark, benchmark_memory, benchmark_views, files
 
+    if args.json:
+        files.refuse_foreign(args.json, files.holds_rows)
     rows = []
     timed = [suite for suite in args.suite if suite in benchmark.PARTS]
     if timed:
@@ -39,13 +41,13 @@ def main():
             tuple(args.policies), tuple(map(int, args.sizes)), args.rounds, args.seconds
         )
         print(benchmark_views.table(views))
-        rows += views
+        rows += [{"suite": "views", **row} for row in views]
     if "memory" in args.suite:
         points = benchmark_memory.run(settings)
         print(benchmark_memory.table(points))
         rows += points
     if args.json:
-        files.write_json(args.json, rows)
+        files.write_json(args.json, rows, files.holds_rows)
         print(f"written: {args.json}")
 
 

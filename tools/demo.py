@@ -9,7 +9,7 @@ from absl import flags
 
 from ssl_keras import config
 
-flags.DEFINE_string("workdir", "runs/demo", "folder for the runs and what they leave")
+config.define_path("workdir", "runs/demo", "folder for the runs and what they leave")
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

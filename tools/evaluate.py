@@ -38,7 +38,7 @@ flags.DEFINE_integer("test_examples", None, "score only the first so many test i
 flags.DEFINE_integer("knn_k", 200, "neighbours that vote")
 flags.DEFINE_float("knn_temperature", 0.1, "of the votes' weights")
 flags.DEFINE_bool("knn_center", False, "subtract the bank's mean from all features first")
-flags.DEFINE_string("output", None, "also write all rows to this JSON file")
+config.define_path("output", None, "also write all rows to this JSON file")
 
 
 def main():
@@ -46,6 +46,8 @@ def main():
     config.from_flags()  # checked
     from ssl_keras import evaluation, files
 
+    if args.output:
+        files.refuse_foreign(args.output, files.holds_rows)
     request = evaluation.request_from(
         config.given(),
         args.encoder,
@@ -59,7 +61,7 @@ def main():
     rows = evaluation.evaluate(request)
     print(evaluation.table(rows))
     if args.output:
-        files.write_json(args.output, rows)
+        files.write_json(args.output, rows, files.holds_rows)
     if args.workdir:
         print(f"written to {args.workdir}/evals/")
 

@@ -4,12 +4,12 @@ from absl import flags
 
 from ssl_keras import config
 
-flags.DEFINE_string("workdir", "", "the folder of a finished run")
+config.define_path("workdir", "", "the folder of a finished run")
 flags.DEFINE_enum("format", "saved_model", ("saved_model", "keras"), "what to write")
 flags.DEFINE_string(
     "eval_layer", "representation", "where to cut the encoder: stage1, ... of a ResNet, block1, ... of a ViT"
 )
-flags.DEFINE_string("output", "", "path to write to")
+config.define_path("output", "", "path to write to; an earlier export there is replaced, anything else is not")
 
 
 def main():
@@ -18,9 +18,11 @@ def main():
         if not args[name].value:
             raise ValueError(f"--{name} is missing")
     run = config.read_run(args.workdir)
-    from ssl_keras import export
+    from ssl_keras import export, run_folder
     from ssl_keras.nn import stages
 
+    run_folder.refuse_own(args.workdir, args.output)
+    export.check_output(args.output, args.format)
     encoder = stages.cut(export.load_encoder(f"{args.workdir}/encoder.keras"), args.eval_layer)
     if args.format == "keras":
         export.save_keras(encoder, args.output)

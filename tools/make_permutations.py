@@ -7,7 +7,7 @@ from ssl_keras import config
 flags.DEFINE_integer("count", 1000, "how many permutations", lower_bound=2)
 flags.DEFINE_integer("tiles", 9, "how many tiles each permutes", lower_bound=2, upper_bound=9)
 flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)
-flags.DEFINE_string("output", "", "the text file to write, a line for each permutation")
+config.define_path("output", "", "the text file to write, a line for each permutation")
 
 
 def main():
@@ -17,8 +17,9 @@ def main():
     from ssl_keras import files
     from ssl_keras.data import permutations
 
+    files.refuse_foreign(args.output, permutations.is_list)
     chosen = permutations.greedy(args.count, args.seed, args.tiles)
-    files.write_text(args.output, permutations.text(chosen))
+    files.write_text(args.output, permutations.text(chosen), permutations.is_list)
     mean, smallest = permutations.distances(chosen)
     print(f"written: {args.output}   Hamming distances: mean {mean:.2f}, smallest {smallest}")
 

@@ -8,7 +8,7 @@ from absl import flags
 from ssl_keras import config
 
 config.define()
-flags.DEFINE_string("output", "views.png", "the PNG to write: originals on the left, views on the right")
+config.define_path("output", "views.png", "the PNG to write: originals on the left, views on the right")
 flags.DEFINE_integer("images", 8, "how many images, one to a row", lower_bound=1)
 flags.DEFINE_integer("draws", 3, "how many draws of each view", lower_bound=1)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 SHIPPED = (10, 100, 1000)
 MOST_TILES = 9  # all permutations are held at once: 10! of them would take minutes
+HEADER = "# permutations of tiles, by tools.make_permutations\n"
 _FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "permutations")
 
 
@@ -64,6 +65,12 @@ def shipped(count: int) -> np.ndarray:
     return read(os.path.join(_FOLDER, f"{count}.txt"))
 
 
+def is_list(path: str) -> bool:
+    """Whether a file is a list that `text` made."""
+    with open(path, "rb") as file:
+        return file.read(len(HEADER)) == HEADER.encode()
+
+
 def read(path: str) -> np.ndarray:
     """The permutations of a text file, a line of numbers from 0 for each: uint8 [count, tiles].
 
@@ -83,4 +90,4 @@ def read(path: str) -> np.ndarray:
 
 def text(permutations: np.ndarray) -> str:
     """What `read` reads back."""
-    return "".join(" ".join(map(str, row)) + "\n" for row in permutations)
+    return HEADER + "".join(" ".join(map(str, row)) + "\n" for row in permutations)

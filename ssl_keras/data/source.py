@@ -1,5 +1,6 @@
 """What every kind of data looks like to the rest of the house: a numbered list of images."""
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,9 +65,20 @@ class Source:
         return self.length
 
     @cached_property
+    def checksums(self) -> np.ndarray:
+        """Checksums of what `patient_read` has read so far, uint32 [N]; 0 where it has not."""
+        return np.zeros(self.length, np.uint32)
+
+    @cached_property
     def patient_read(self) -> PatientReader:
         """`read`, tried again where the file system fails; it remembers what it gave up."""
-        return PatientReader(self.read, self.describe)
+
+        def read(i: int) -> bytes | np.ndarray:
+            image = self.read(i)
+            self.checksums[i] = zlib.crc32(np.ascontiguousarray(image) if self.arrays else image) or 1
+            return image
+
+        return PatientReader(read, self.describe)
 
     @cached_property
     def labels(self) -> np.ndarray | None:
