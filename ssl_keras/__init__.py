@@ -10,6 +10,7 @@ import sys
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # The training steps are TensorFlow's, whatever backend other programs are told to take.
 os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.pop("TF_USE_LEGACY_KERAS", None)  # with it tf.keras is Keras 2, which keras-cv refuses
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 if "keras" in sys.modules and (_backend := sys.modules["keras"].config.backend()) != "tensorflow":

@@ -1,0 +1,30 @@
+"""A user's Keras settings for other programs neither end a run nor change it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.runs import TINY, losses, run_tool
+
+ODD = {"backend": "jax", "image_data_format": "channels_first", "floatx": "float16", "epsilon": 1e-3}
+
+
+def test_a_run_and_its_export_are_the_same_under_other_keras_settings(finished, tmp_path, monkeypatch):
+    (tmp_path / "keras.json").write_text(json.dumps(ODD))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
+    done = run_tool("pretrain", *TINY, f"--workdir={tmp_path}/run", "--epochs=5", "--knn_every=2")
+    assert done.returncode == 0, done.stderr
+    assert losses(tmp_path / "run") == pytest.approx(losses(finished), rel=1e-5)
+    done = run_tool("export", f"--workdir={tmp_path}/run", f"--output={tmp_path}/sm")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_program_that_has_loaded_another_backend_is_told_so():
+    other = "types.SimpleNamespace(config=types.SimpleNamespace(backend=lambda: 'torch'))"
+    code = f"import sys, types; sys.modules['keras'] = {other}; import ssl_keras"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and "import ssl_keras first" in done.stderr
