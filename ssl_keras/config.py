@@ -1,27 +1,54 @@
-"""Flags in, one frozen `Config` out. The only reader of absl's FLAGS, and free of heavy imports.
+"""The settings of a run: one frozen `Config`, a field of which carries all that is to be known of it.
 
 A run is described by its `Config` alone: `flags.txt` in its folder holds every field as a flag line, so that
-`--flagfile=runs/a/flags.txt --workdir=runs/b` repeats it.
+`--flagfile=runs/a/flags.txt --workdir=runs/b` repeats it. Nothing heavy is imported here.
 """
 
 import dataclasses
-import difflib
+import math
 import os
-import sys
-import traceback
 import typing
-from collections.abc import Callable, Sequence
-
-from absl import app, flags
 
 from ssl_keras import files, methods
-from ssl_keras.interrupts import AGAIN, Interrupted
 
-PACKAGE = os.path.dirname(os.path.abspath(__file__))
-OURS = (PACKAGE + os.sep, os.path.join(os.path.dirname(PACKAGE), "tools") + os.sep)
-STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+GROUPS = {
+    "run": "what is trained, and where it is kept",
+    "data": "the images",
+    "network": "the encoder and its heads",
+    "views": "augmentation: what is made of each image",
+    "optimizer": "how weights are changed",
+    "hardware": "where and how it is computed",
+    "saving": "checkpoints, scores on the way, and what a run bears",
+}
 DATA_PATHS = ("folder", "npy", "tfrecord")  # kinds of data that are named by a path
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a field of `Config` says of itself.
+
+    Args:
+        group: of `GROUPS`.
+        text: help, in plain words.
+        choices: the values it may have; () for any.
+        least: its smallest value, or None; `above`: what it must be greater than.
+        changes_result: whether a run with another value is another run. What only moves it to another place or machine
+            does not.
+        path: whether it names a file or folder.
+    """
+
+    group: str
+    text: str
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    above: float | None = None
+    changes_result: bool = True
+    path: bool = False
+
+
+def setting(default: object, group: str, text: str, **more) -> typing.Any:
+    """A field with its default and its `Setting`."""
+    return dataclasses.field(default=default, metadata={"setting": Setting(group, text, **more)})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,59 +59,116 @@ class Config:
     they decided.
     """
 
-    method: str = "simclr"
-    method_arg: tuple[str, ...] = ()
-    data: str = "builtin:scenes"
-    data_dir: str | None = None
-    train_examples: int | None = None
-    workdir: str = ""
-    backbone: str = "resnet18"
-    width: float = 1.0
-    stem: str | None = None
-    zero_init_last: bool = False
-    patch: int | None = None
-    pool: str | None = None
-    norm: str = "batch"
-    views: str | None = None
-    views_without: str = ""
-    view_arg: tuple[str, ...] = ()
-    color: str = "fused"
-    image_size: int | None = None
-    canvas_size: int | None = None
-    channels: int | None = None
-    dtype: str | None = None
-    epochs: int = 100
-    batch_size: int = 256
-    micro_batch_size: int | None = None
-    seed: int = 0
-    optimizer: str = "sgd"
-    learning_rate: float = 0.03
-    lr_scaling: str = "linear"
-    lr_multiplier: tuple[str, ...] = ()
-    schedule: str = "cosine"
-    warmup_epochs: float = 0.0
-    final_lr: float = 0.0
-    milestones: str = "0.6,0.8"
-    lr_drop: float = 0.1
-    momentum: float = 0.9
-    nesterov: bool = False
-    beta_2: float = 0.999
-    weight_decay: float = 1e-4
-    final_weight_decay: float | None = None
-    exclude_1d: bool | None = None
-    clipnorm: float | None = None
-    precision: str = "float32"
-    strategy: str = "default"
-    num_devices: int | None = None
-    tpu: str | None = None
-    steps_per_execution: int = 1
-    jit_compile: str = "auto"
-    skip_nonfinite: int = 0
-    knn_every: int = 0
-    checkpoint_every: str = "1"
-    keep_checkpoints: int = 2
-    max_bad_fraction: float = 0.01
-    data_service: str | None = None
+    # fmt: off
+    method: str = setting("simclr", "run", f"what to train: {', '.join(methods.names())}")
+    method_arg: tuple[str, ...] = setting((), "run",
+        "NAME=VALUE, an argument of the method; may be given several times. --method=NAME --help lists them")
+    workdir: str = setting("", "run", "folder of the run", changes_result=False, path=True)
+    epochs: int = setting(100, "run", "passes over the training images", least=1)
+    batch_size: int = setting(256, "run", "images in a step, over all devices", least=1)
+    seed: int = setting(0, "run", "random seed of weights, data order and augmentations", least=0)
+
+    data: str = setting("builtin:scenes", "data",
+        "builtin:scenes | builtin:depth_scenes | folder:PATH | tfds:NAME[:SPLIT] | npy:PATH | tfrecord:GLOB")
+    data_dir: str | None = setting(None, "data", "folder of prepared tensorflow-datasets",
+        changes_result=False, path=True)
+    train_examples: int | None = setting(None, "data", "use only so many training images; unset: all", least=1)
+    image_size: int | None = setting(None, "data",
+        "side of a (large) view in pixels; unset: 224, or the images' own side where that is smaller", least=8)
+    canvas_size: int | None = setting(None, "data",
+        "side in pixels to which each image is resized when it is read; unset: from the data and image_size", least=8)
+    channels: int | None = setting(None, "data", "channels of the images; unset: from the data", least=1)
+    dtype: str | None = setting(None, "data", "type of the pixels; unset: from the data",
+        choices=("uint8", "uint16", "float32"))
+    max_bad_fraction: float = setting(0.01, "data", "stop when more than this share of the files cannot be read",
+        least=0)
+    data_service: str | None = setting(None, "data",
+        "grpc://HOST:PORT of tools.data_worker, whose processes decode the images; unset: this one does",
+        changes_result=False)
+
+    backbone: str = setting("resnet18", "network",
+        "resnet8 | resnet18 | resnet34 | resnet50 | vit_tiny | vit_small | vit_base")
+    width: float = setting(1.0, "network", "factor on the widths of the backbone", above=0)
+    stem: str | None = setting(None, "network",
+        "imagenet (7x7 stride 2, max-pool) or cifar (3x3 stride 1); unset: cifar up to 64 px",
+        choices=("imagenet", "cifar"))
+    zero_init_last: bool = setting(False, "network",
+        "start each residual block as the identity: its last normalization has scale 0")
+    patch: int | None = setting(None, "network",
+        "side of a ViT's patch in pixels; unset: 4 up to 32 px, 8 up to 96, 16 above", least=1)
+    pool: str | None = setting(None, "network",
+        "representation of a ViT: class (the token) or mean (of the patches); unset: class", choices=("class", "mean"))
+    norm: str = setting("batch", "network",
+        "normalization in backbone and heads: batch, or group (32 groups), by which images do not affect one another",
+        choices=("batch", "group"))
+
+    views: str | None = setting(None, "views", "name of the recipe; unset: the method's own")
+    views_without: str = setting("", "views",
+        "operations to leave out, separated by commas: crop, flip, color, jitter, grayscale, blur, solarize")
+    view_arg: tuple[str, ...] = setting((), "views",
+        "NAME=VALUE, changes a number of the recipe, such as crop_area=(0.2,1.0); may be given several times")
+    color: str = setting("fused", "views",
+        "fused: all color operations as one matrix (fast) | exact: one by one, clipped after each, as torchvision does",
+        choices=("fused", "exact"))
+
+    optimizer: str = setting("sgd", "optimizer", "sgd | lars | lars_simclr | lars_clipped | larc | adamw | muon")
+    learning_rate: float = setting(0.03, "optimizer", "at the peak, per 256 images (see lr_scaling)", above=0)
+    lr_scaling: str = setting("linear", "optimizer",
+        "how the rate grows with the batch: linear: x batch/256 | sqrt: x sqrt(batch) | none",
+        choices=("linear", "sqrt", "none"))
+    lr_multiplier: tuple[str, ...] = setting((), "optimizer",
+        "PATTERN=FACTOR, a factor on the rate of the weights in whose path the regular expression is found; may be "
+        "given several times, the first found counts")
+    schedule: str = setting("cosine", "optimizer", "course of the rate after the warm-up",
+        choices=("cosine", "step", "constant"))
+    warmup_epochs: float = setting(0.0, "optimizer", "epochs in which the rate rises from 0 to its peak", least=0)
+    final_lr: float = setting(0.0, "optimizer", "rate at the end of the cosine, as a fraction of the peak", least=0)
+    milestones: str = setting("0.6,0.8", "optimizer",
+        "where schedule=step lowers the rate, as fractions of the run, separated by commas")
+    lr_drop: float = setting(0.1, "optimizer", "factor on the rate at each milestone", least=0)
+    momentum: float = setting(0.9, "optimizer", "momentum of sgd and lars; beta_1 of adamw and muon", least=0)
+    nesterov: bool = setting(False, "optimizer", "use Nesterov momentum (sgd)")
+    beta_2: float = setting(0.999, "optimizer", "beta_2 of adamw and muon", least=0)
+    weight_decay: float = setting(1e-4, "optimizer",
+        "strength of weight decay; sgd and lars add it to the gradient, as the papers do, adamw and muon do not",
+        least=0)
+    final_weight_decay: float | None = setting(None, "optimizer",
+        "weight decay at the end of the run, reached along a cosine; unset: it stays the same", least=0)
+    exclude_1d: bool | None = setting(None, "optimizer",
+        "no weight decay (and no trust ratio) for biases and scales; unset: false for sgd and larc, else true")
+    clipnorm: float | None = setting(None, "optimizer", "largest norm of each weight's gradient; unset: any", above=0)
+
+    strategy: str = setting("default", "hardware",
+        "default: one device | mirrored: all GPUs of this host | multi_worker: several hosts | tpu",
+        choices=("default", "mirrored", "multi_worker", "tpu"), changes_result=False)
+    num_devices: int | None = setting(None, "hardware", "devices of strategy=mirrored; unset: all", least=1,
+        changes_result=False)
+    tpu: str | None = setting(None, "hardware", "name or address of the TPU (strategy=tpu); unset: the local one",
+        changes_result=False)
+    precision: str = setting("float32", "hardware", "type in which the networks compute",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"))
+    micro_batch_size: int | None = setting(None, "hardware",
+        "images, over all devices, that go through the networks at a time: the step of the whole batch in the memory "
+        "of this one, for about 1.4 times the time; unset: the whole batch", least=1)
+    steps_per_execution: int = setting(1, "hardware", "steps between two looks at the loss: more keep a GPU busy",
+        least=1, changes_result=False)
+    jit_compile: str = setting("auto", "hardware",
+        "whether XLA compiles the whole step; auto: on a single GPU (on TPUs always)",
+        choices=("auto", "true", "false"), changes_result=False)
+
+    checkpoint_every: str = setting("1", "saving", "between checkpoints: epochs, such as 1, or minutes, such as 30min",
+        changes_result=False)
+    keep_checkpoints: int = setting(2, "saving", "how many of the newest checkpoints are kept", least=2,
+        changes_result=False)
+    knn_every: int = setting(0, "saving",
+        "epochs between kNN scores on held-out training images (needs labels); 0: never", least=0, changes_result=False)
+    skip_nonfinite: int = setting(0, "saving",
+        "take back up to so many steps whose loss is not a finite number, before the run ends; 0: end at once", least=0,
+        changes_result=False)
+    # fmt: on
+
+    def __post_init__(self):
+        check(self)
 
     def differences(self, other: "Config") -> list[str]:
         """Settings in which this run differs from `other`, as readable lines.
@@ -92,31 +176,17 @@ class Config:
         Where a run lies, on what it runs, how a path is spelled and what this one leaves open make no difference. More
         epochs do not either: they continue the run.
         """
-        ignored = {
-            "workdir",
-            "data_dir",
-            "strategy",
-            "num_devices",
-            "tpu",
-            "steps_per_execution",
-            "jit_compile",
-            "skip_nonfinite",
-            "knn_every",
-            "checkpoint_every",
-            "keep_checkpoints",
-            "data_service",
-        }
         lines = []
-        for field in dataclasses.fields(self):
-            mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            if field.name in ignored or mine is None or mine == theirs:
+        for name, known in settings().items():
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if not known.changes_result or mine is None or mine == theirs:
                 continue
-            if field.name == "data":
+            if name == "data":
                 same = _real(mine) == _real(theirs)
             else:
-                same = field.name == "epochs" and mine > theirs
+                same = name == "epochs" and mine > theirs
             if not same:
-                lines.append(f"--{field.name}: {_shown(theirs)} there, {_shown(mine)} here")
+                lines.append(f"--{name}: {_shown(theirs)} there, {_shown(mine)} here")
         return lines
 
     def checkpoint_interval(self) -> tuple[float, str]:
@@ -149,210 +219,50 @@ class Config:
     @classmethod
     def from_flag_lines(cls, text: str) -> "Config":
         """Reads back what `flag_lines` wrote."""
-        kinds = {field.name: _kind(field) for field in dataclasses.fields(cls)}
+        kinds = {field.name: kind_of(field) for field in dataclasses.fields(cls)}
         values: dict[str, object] = {}
         for line in filter(None, map(str.strip, text.splitlines())):
             name, _, value = line.removeprefix("--").partition("=")
             if name not in kinds:
                 raise ValueError(f"this folder's flags.txt has the setting --{name}, which this version does not know")
-            if name in _REPEATED:
+            if kinds[name] is tuple:
                 values[name] = (*values.get(name, ()), value)
             else:
                 values[name] = value.lower() == "true" if kinds[name] is bool else kinds[name](value)
         return cls(**values)
 
 
-HELP = {
-    "method": f"what to train: {', '.join(methods.names())}",
-    "method_arg": "NAME=VALUE, a hyper-parameter of the method (its constructor's keyword); may be repeated",
-    "data": "builtin:scenes | builtin:depth_scenes | folder:PATH | tfds:NAME[:SPLIT] | npy:PATH | tfrecord:GLOB",
-    "data_dir": "where prepared tensorflow-datasets lie",
-    "train_examples": "use only so many training images; unset: all",
-    "workdir": "the run's folder",
-    "backbone": "resnet8 | resnet18 | resnet34 | resnet50 | vit_tiny | vit_small | vit_base",
-    "width": "multiplies the backbone's widths",
-    "stem": "imagenet (7x7 stride 2, max-pool) or cifar (3x3 stride 1); unset: cifar up to 64 px",
-    "zero_init_last": "start each residual block as the identity: its last normalisation's scale is 0",
-    "patch": "side of a ViT's patch in pixels; unset: 4 up to 32 px, 8 up to 96, 16 above",
-    "pool": "a ViT's representation: class (token) or mean (of the patches); unset: class",
-    "norm": "of backbone and heads: batch, or group (32 groups), by which no image's output depends on the others",
-    "views": "the views' recipe; unset: the method's own",
-    "views_without": "operations to take away from every view: crop, flip, color, jitter, grayscale, blur, solarize",
-    "view_arg": "NAME=VALUE, a field of the recipe's policies, such as crop_area=(0.2,1.0); may be repeated",
-    "color": "fused: a view's colour operations as one matrix | exact: one by one, clipped after each, as torchvision",
-    "image_size": "side of a (large) view in pixels; unset: 224, or the images' own side where that is smaller",
-    "canvas_size": "side to which images are squashed when they are decoded; unset: from the data and image_size",
-    "channels": "channels of the images; unset: from the data",
-    "dtype": "uint8 | uint16 | float32, the canvases' type; unset: from the data",
-    "epochs": "passes over the training images",
-    "batch_size": "global batch size (images, over all devices)",
-    "micro_batch_size": "images, over all devices, that go through the networks at a time: the step of the whole batch "
-    "in the memory of this one, for about 1.4 times the time; unset: the whole batch",
-    "seed": "of weights, order and views",
-    "optimizer": "sgd | lars | lars_simclr | lars_clipped | larc | adamw | muon",
-    "learning_rate": "per 256 images (lr_scaling=linear); scaled once by the batch size",
-    "lr_scaling": "linear: x batch/256 | sqrt: x sqrt(batch) | none",
-    "lr_multiplier": "PATTERN=FACTOR on the learning rate of the parameters in whose path the regular expression "
-    "is found; may be repeated, the first found counts",
-    "schedule": "cosine | step | constant",
-    "warmup_epochs": "linear warm-up",
-    "final_lr": "where the cosine ends, as a fraction of the peak",
-    "milestones": "where schedule=step lowers the rate, as fractions of the run",
-    "lr_drop": "factor on the rate at each milestone",
-    "momentum": "of the optimizer; beta_1 of adamw and muon",
-    "nesterov": "Nesterov momentum (sgd)",
-    "beta_2": "of adamw and muon",
-    "weight_decay": "coupled for sgd and lars, as in the papers; decoupled for adamw and muon",
-    "final_weight_decay": "where the weight decay ends, going there along a cosine; unset: it stays",
-    "exclude_1d": "biases and normalisation's scales go without weight decay (and trust ratio); unset: the "
-    "optimizer's habit, false for sgd and larc, else true",
-    "clipnorm": "largest norm of each parameter's gradient; unset: none",
-    "precision": " | ".join(PRECISIONS),
-    "strategy": " | ".join(STRATEGIES),
-    "num_devices": "devices (mirrored); unset: all",
-    "tpu": "name or address of the TPU (strategy=tpu)",
-    "steps_per_execution": "steps between two looks at the loss: more keep an accelerator busy",
-    "jit_compile": "auto | true | false: whether XLA compiles the whole step; auto: on a single GPU (TPUs always)",
-    "skip_nonfinite": "take back so many steps whose loss is not a finite number before the run ends; 0: end at once",
-    "knn_every": "epochs between kNN scores on held-out training images (needs labels); 0: never",
-    "checkpoint_every": "between checkpoints: epochs, such as 1, or minutes, such as 30min",
-    "keep_checkpoints": "how many of the newest are kept, at least 2",
-    "max_bad_fraction": "stop when more than this share of the files cannot be read",
-    "data_service": "grpc://HOST:PORT of tools.data_worker, whose processes decode the images; unset: this one does",
-}
-
-_CHOICES = {
-    "color": ("fused", "exact"),
-    "strategy": STRATEGIES,
-    "precision": PRECISIONS,
-    "jit_compile": ("auto", "true", "false"),
-    "lr_scaling": ("linear", "sqrt", "none"),
-    "schedule": ("cosine", "step", "constant"),
-    "stem": ("imagenet", "cifar"),
-    "pool": ("class", "mean"),
-    "norm": ("batch", "group"),
-    "dtype": ("uint8", "uint16", "float32"),
-}
-_PATHS = ("workdir", "data_dir")
-_REPEATED = ("method_arg", "view_arg", "lr_multiplier")
-_POSITIVE = (
-    "width",
-    "epochs",
-    "batch_size",
-    "micro_batch_size",
-    "learning_rate",
-    "steps_per_execution",
-    "train_examples",
-    "channels",
-    "num_devices",
-    "patch",
-    "clipnorm",
-)
-_NOT_NEGATIVE = (
-    "warmup_epochs",
-    "final_lr",
-    "lr_drop",
-    "weight_decay",
-    "momentum",
-    "beta_2",
-    "knn_every",
-    "skip_nonfinite",
-    "max_bad_fraction",
-    "seed",
-)
-_MINIMUM_SIDE = 8
+def settings() -> dict[str, Setting]:
+    """The fields of `Config` in their order, with what they say of themselves."""
+    return {field.name: field.metadata["setting"] for field in dataclasses.fields(Config)}
 
 
-def define(names: Sequence[str] | None = None, **defaults) -> None:
-    """Defines the flags of `Config` (all, or the named ones) with other defaults where a tool wants them."""
-    for field in dataclasses.fields(Config):
-        if names is not None and field.name not in names:
-            continue
-        default, text = defaults.get(field.name, field.default), HELP[field.name]
-        if field.name in _REPEATED:
-            flags.DEFINE_multi_string(field.name, [], text)
-        elif field.name in _PATHS:
-            define_path(field.name, default, text)
-        elif field.name == "data":
-            flags.DEFINE(_Parser(data_spec), field.name, default, text)
-        elif field.name in _CHOICES:
-            flags.DEFINE_enum(field.name, default, _CHOICES[field.name], text)
-        else:
-            {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[
-                _kind(field)
-            ](field.name, default, text)
-
-
-class _Parser(flags.ArgumentParser):
-    """Reads a flag by a function of its text."""
-
-    syntactic_help = ""
-
-    def __init__(self, read: Callable[[str], str]):
-        super().__init__()
-        self.parse = read
-
-
-def define_path(name: str, default: str | None, text: str) -> None:
-    """Defines a flag that takes a path: ~, a slash at the end and needless dots mean the same in all of them."""
-    flags.DEFINE(_Parser(files.local), name, default, text)
-
-
-def data_spec(text: str) -> str:
-    """`--data` with an absolute path where it names one, so that a run knows its data from any folder."""
-    kind, _, rest = text.partition(":")
-    return f"{kind}:{os.path.abspath(files.local(rest))}" if kind in DATA_PATHS and rest else text
-
-
-def _real(data: str) -> str:
-    """A data specification with links resolved, for comparison."""
-    kind, _, rest = data_spec(data).partition(":")
-    return f"{kind}:{os.path.realpath(rest)}" if kind in DATA_PATHS else data
-
-
-def from_flags() -> Config:
-    """The `Config` of this command line, every value checked that can be checked without the data."""
-    config = Config(
-        **{
-            name: flag.value if not isinstance(flag.value, list) else tuple(flag.value)
-            for name, flag in _defined().items()
-        }
-    )
-    check(config)
-    return config
-
-
-def given() -> dict[str, object]:
-    """Those fields of `Config` that this command line sets itself."""
-    return {name: flag.value for name, flag in _defined().items() if flag.present}
-
-
-def _defined() -> dict[str, flags.Flag]:
-    return {field.name: flags.FLAGS[field.name] for field in dataclasses.fields(Config) if field.name in flags.FLAGS}
+def kind_of(field: dataclasses.Field) -> type:
+    """str, int, float, bool, or tuple for one that may be given several times; `int` for `int | None` too."""
+    kind = typing.get_args(field.type)[0] if type(None) in typing.get_args(field.type) else field.type
+    return typing.get_origin(kind) or kind
 
 
 def check(config: Config) -> None:
     """Raises ValueError on the first setting that no run can have."""
-    if config.method not in methods.names():
-        raise ValueError(f"unknown method {config.method!r}; known: {', '.join(methods.names())}")
-    for name in _POSITIVE:
+    methods.check_name(config.method)
+    for name, known in settings().items():
         value = getattr(config, name)
-        if value is not None and not value > 0:
-            raise ValueError(f"--{name} must be greater than 0, got {value}")
-    for name in _NOT_NEGATIVE:
-        if not getattr(config, name) >= 0:
-            raise ValueError(f"--{name} must not be negative, got {getattr(config, name)}")
+        if value is None:
+            continue
+        unset = known.text.partition("unset: ")[2]
+        hint = f" (left out: {unset})" if unset else ""
+        if known.choices and value not in known.choices:
+            raise ValueError(f"--{name}={value}: expected one of {', '.join(known.choices)}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"--{name} must be a finite number, got {value}")
+        if known.above is not None and not value > known.above:
+            raise ValueError(f"--{name} must be greater than {known.above}, got {value}{hint}")
+        if known.least is not None and not value >= known.least:
+            raise ValueError(f"--{name} must be at least {known.least}, got {value}{hint}")
     if config.micro_batch_size is not None:
         check_micro_batches(config.batch_size, config.micro_batch_size, config.num_devices or 1)
-    for name in ("image_size", "canvas_size"):
-        value = getattr(config, name)
-        if value is not None and value < _MINIMUM_SIDE:
-            raise ValueError(
-                f"--{name} must be at least {_MINIMUM_SIDE} pixels, got {value}; leave it out to take it from the data"
-            )
     config.checkpoint_interval()
-    if config.keep_checkpoints < 2:
-        raise ValueError(f"--keep_checkpoints must be at least 2, got {config.keep_checkpoints}")
     if config.skip_nonfinite and config.steps_per_execution > 1:
         raise ValueError("--skip_nonfinite looks at every step: leave --steps_per_execution at 1")
 
@@ -376,55 +286,16 @@ def read_run(workdir: str) -> Config:
         return Config.from_flag_lines(file.read())
 
 
-def run(main: Callable[[], object]) -> None:
-    """Runs a tool. A user's mistake ends it with one sentence and exit status 1 or 2, never with a traceback."""
-
-    def guarded(argv):
-        if len(argv) > 1:
-            _fail(f"unexpected argument {argv[1]!r}: settings are flags, --name=value", 2)
-        try:
-            main()
-        except (ValueError, OSError) as error:
-            if not _is_users_mistake(error):
-                raise
-            _fail(str(error), 1)
-        except Interrupted as error:
-            _fail(str(error), AGAIN)
-        except KeyboardInterrupt:
-            _fail("interrupted; the same command goes on from the last checkpoint", AGAIN)
-
-    app.run(guarded, flags_parser=_parse)
+def data_spec(text: str) -> str:
+    """`--data` with an absolute path where it names one, so that a run knows its data from any folder."""
+    kind, _, rest = text.partition(":")
+    return f"{kind}:{os.path.abspath(files.local(rest))}" if kind in DATA_PATHS and rest else text
 
 
-def _parse(argv: list[str]) -> list[str]:
-    try:
-        return flags.FLAGS(argv)
-    except flags.UnrecognizedFlagError as error:
-        known = sorted(flags.FLAGS.flags_by_module_dict().get("ssl_keras.config", []), key=lambda flag: flag.name)
-        names = sorted(
-            {flag.name for flag in known} | {flag.name for flag in flags.FLAGS.get_key_flags_for_module(argv[0])}
-        )
-        close = difflib.get_close_matches(error.flagname, names, n=1)
-        hint = f" (did you mean --{close[0]}?)" if close else ""
-        _fail(f"unknown flag --{error.flagname}{hint}; known: {', '.join('--' + name for name in names)}", 2)
-    except (flags.Error, OSError) as error:
-        _fail(str(error), 2)
-
-
-def _is_users_mistake(error: BaseException) -> bool:
-    """An OSError names a file; a ValueError is the user's where this package raised it, a bug where a library did."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, OSError) or os.path.abspath(frames[-1].filename).startswith(OURS)
-
-
-def _fail(message: str, status: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(status)
-
-
-def _kind(field: dataclasses.Field) -> type:
-    """`int` for a field annotated `int` or `int | None`."""
-    return (typing.get_args(field.type) or (field.type,))[0]
+def _real(data: str) -> str:
+    """A data specification with links resolved, for comparison."""
+    kind, _, rest = data_spec(data).partition(":")
+    return f"{kind}:{os.path.realpath(rest)}" if kind in DATA_PATHS else data
 
 
 def _shown(value: object) -> str:

@@ -27,13 +27,8 @@ from ssl_keras.nn import norm
 from ssl_keras.nn.backbones import build_backbone
 from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews, center_view
+from ssl_keras.words import nearest
 
-FACTS = (
-    "num_classes",
-    "num_examples",
-    "batch_size",
-    "total_steps",
-)  # keywords of methods that the data and flags fill in
 LARGEST_DEFAULT_VIEW = 224
 CANVAS_MARGIN = 8 / 7  # 256 for views of 224: crops are resampled from a little more than they need
 SAMPLE = 512  # images in which collapse is watched
@@ -136,7 +131,7 @@ def method_arguments(config: Config, method_class: type) -> dict:
     known = {
         name: p
         for name, p in inspect.signature(method_class.__init__).parameters.items()
-        if p.kind is p.KEYWORD_ONLY and name not in FACTS
+        if p.kind is p.KEYWORD_ONLY and name not in methods.FACTS
     }
     arguments = {}
     for item in config.method_arg:
@@ -144,7 +139,8 @@ def method_arguments(config: Config, method_class: type) -> dict:
         if not equals or name not in known:
             listing = ", ".join(f"{n} ({p.default!r})" for n, p in known.items()) or "none"
             raise ValueError(
-                f"--method_arg={item}: {config.method} has no argument {name!r}; known, with defaults: {listing}"
+                f"--method_arg={item}: {config.method} has no argument {name!r}{nearest(name, known)}; known, with "
+                f"defaults: {listing}"
                 if equals
                 else f"--method_arg={item} must have the form NAME=VALUE; known: {listing}"
             )

@@ -36,8 +36,8 @@ def tool(*arguments):
     [
         ("--method=simclear", "known: "),
         ("--metod=simclr", "did you mean --method?"),
-        ("--image_size=0", "at least 8 pixels"),
-        ("--batch_size=-1", "greater than 0"),
+        ("--image_size=0", "at least 8, got 0 (left out: 224, or"),
+        ("--batch_size=-1", "at least 1"),
         ("--epochs=many", "epochs"),
         ("--strategy=magic", "mirrored"),
         ("--norm=layer", "batch|group"),
@@ -52,9 +52,19 @@ def test_a_wrong_flag_ends_with_one_sentence(flag, expected):
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_flag_lists_the_known_ones():
-    done = tool("tools.pretrain", "--colour=red")
-    assert "--learning_rate" in done.stderr and "--method_arg" in done.stderr
+@pytest.mark.parametrize(
+    "flag, expected",
+    [
+        ("--temperature=0.2", "--temperature is an argument of simclr: --method_arg=temperature=0.2"),
+        ("--queue_length=9", "is an argument of moco: --method=moco --method_arg=queue_length=9"),
+        ("--lerning_rate=1", "unknown flag --lerning_rate (did you mean --learning_rate?)"),
+        ("--zzz=1", "unknown flag --zzz; --help lists all flags"),
+        ("--method=simclrr", "did you mean simclr?"),
+    ],
+)
+def test_a_misspelt_flag_gets_the_nearest_one_and_an_argument_its_place(flag, expected):
+    done = tool("tools.pretrain", flag)
+    assert done.returncode != 0 and done.stderr.startswith("error: ") and expected in done.stderr
 
 
 @pytest.mark.parametrize("replicas, micro_batch_size", [(1, 1), (1, 64), (4, 64), (2, 8)])

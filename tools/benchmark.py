@@ -6,13 +6,13 @@ python -m tools.benchmark --suite=memory --backbone=resnet8
 
 from absl import flags
 
-from ssl_keras import config
+from ssl_keras import cli
 
 SUITES = ("train", "input", "views", "memory")
 
-config.define()
+cli.define()
 flags.DEFINE_list("suite", ["train", "input"], f"what to measure: {', '.join(SUITES)}")
-config.define_path("json", "", "also write the rows to this file")
+cli.define_path("json", "", "also write the rows to this file")
 flags.DEFINE_integer("rounds", 5, "how often each part is measured, in turn", lower_bound=1)
 flags.DEFINE_float("seconds", 4.0, "that each measurement takes, about", lower_bound=0.1)
 flags.DEFINE_list("policies", ["simclr", "simclr_cifar", "moco_v2", "byol", "swav"], "recipes of --suite=views")
@@ -20,7 +20,7 @@ flags.DEFINE_list("sizes", ["32", "96", "224"], "sides of the views of --suite=v
 
 
 def main():
-    args, settings = flags.FLAGS, config.from_flags()
+    args, settings = flags.FLAGS, cli.from_flags()
     for suite in args.suite:
         if suite not in SUITES:
             raise ValueError(f"unknown suite {suite!r}; known: {', '.join(SUITES)}")
@@ -52,4 +52,4 @@ def main():
 
 
 if __name__ == "__main__":
-    config.run(main)
+    cli.run(main)

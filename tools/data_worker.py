@@ -6,7 +6,7 @@ python -m tools.data_worker --dispatcher=grpc://FIRST_HOST:5050     # every othe
 
 from absl import flags
 
-from ssl_keras import config
+from ssl_keras import cli
 
 flags.DEFINE_integer("dispatcher_port", None, "start a dispatcher on this port", lower_bound=1, upper_bound=65535)
 flags.DEFINE_string("dispatcher", None, "grpc://HOST:PORT of the dispatcher to work for")
@@ -22,4 +22,4 @@ def main():
 
 
 if __name__ == "__main__":
-    config.run(main)
+    cli.run(main)

@@ -7,9 +7,10 @@ import os
 
 from absl import flags
 
-from ssl_keras import config
+from ssl_keras import cli
+from ssl_keras.config import Config, read_run
 
-config.define_path("workdir", "runs/demo", "folder for the runs and what they leave")
+cli.define_path("workdir", "runs/demo", "folder for the runs and what they leave")
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -46,19 +47,19 @@ def main():
 
     saved_model = os.path.join(workdir, "saved_model")
     encoder = export.load_encoder(os.path.join(runs["simclr"].workdir, "encoder.keras"))
-    export.save_saved_model(encoder, config.read_run(runs["simclr"].workdir).canvas_size, saved_model)
+    export.save_saved_model(encoder, read_run(runs["simclr"].workdir).canvas_size, saved_model)
     print(
         f"\nviews:       {workdir}/views.png\nTensorBoard: tensorboard --logdir {workdir}\n"
         f"SavedModel:  {saved_model}\nencoder:     {runs['simclr'].workdir}/encoder.keras"
     )
 
 
-def _settings(name: str, workdir: str) -> config.Config:
+def _settings(name: str, workdir: str) -> Config:
     """The settings of flags/scenes/NAME.flags."""
     with open(os.path.join(ROOT, "flags", "scenes", f"{name}.flags"), encoding="utf-8") as file:
         lines = [line for line in file if line.startswith("--")]
-    return config.Config.from_flag_lines("".join([*lines, f"--workdir={workdir}\n"]))
+    return Config.from_flag_lines("".join([*lines, f"--workdir={workdir}\n"]))
 
 
 if __name__ == "__main__":
-    config.run(main)
+    cli.run(main)

@@ -5,9 +5,9 @@ python -m tools.evaluate --workdir=runs/a --eval=knn,linear --encoder=run,random
 
 from absl import flags
 
-from ssl_keras import config
+from ssl_keras import cli
 
-config.define(
+cli.define(
     [
         "workdir",
         "data",
@@ -38,18 +38,18 @@ flags.DEFINE_integer("test_examples", None, "score only the first so many test i
 flags.DEFINE_integer("knn_k", 200, "neighbours that vote")
 flags.DEFINE_float("knn_temperature", 0.1, "of the votes' weights")
 flags.DEFINE_bool("knn_center", False, "subtract the bank's mean from all features first")
-config.define_path("output", None, "also write all rows to this JSON file")
+cli.define_path("output", None, "also write all rows to this JSON file")
 
 
 def main():
     args = flags.FLAGS
-    config.from_flags()  # checked
+    cli.from_flags()  # checked
     from ssl_keras import evaluation, files
 
     if args.output:
         files.refuse_foreign(args.output, files.holds_rows)
     request = evaluation.request_from(
-        config.given(),
+        cli.given(),
         args.encoder,
         args.eval,
         args.test_examples,
@@ -67,4 +67,4 @@ def main():
 
 
 if __name__ == "__main__":
-    config.run(main)
+    cli.run(main)

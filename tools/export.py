@@ -2,14 +2,15 @@
 
 from absl import flags
 
-from ssl_keras import config
+from ssl_keras import cli
+from ssl_keras.config import read_run
 
-config.define_path("workdir", "", "the folder of a finished run")
+cli.define_path("workdir", "", "the folder of a finished run")
 flags.DEFINE_enum("format", "saved_model", ("saved_model", "keras"), "what to write")
 flags.DEFINE_string(
     "eval_layer", "representation", "where to cut the encoder: stage1, ... of a ResNet, block1, ... of a ViT"
 )
-config.define_path("output", "", "path to write to; an earlier export there is replaced, anything else is not")
+cli.define_path("output", "", "path to write to; an earlier export there is replaced, anything else is not")
 
 
 def main():
@@ -17,7 +18,7 @@ def main():
     for name in ("workdir", "output"):
         if not args[name].value:
             raise ValueError(f"--{name} is missing")
-    run = config.read_run(args.workdir)
+    run = read_run(args.workdir)
     from ssl_keras import export, run_folder
     from ssl_keras.nn import stages
 
@@ -32,4 +33,4 @@ def main():
 
 
 if __name__ == "__main__":
-    config.run(main)
+    cli.run(main)

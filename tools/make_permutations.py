@@ -2,12 +2,12 @@
 
 from absl import flags
 
-from ssl_keras import config
+from ssl_keras import cli
 
 flags.DEFINE_integer("count", 1000, "how many permutations", lower_bound=2)
 flags.DEFINE_integer("tiles", 9, "how many tiles each permutes", lower_bound=2, upper_bound=9)
 flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)
-config.define_path("output", "", "the text file to write, a line for each permutation")
+cli.define_path("output", "", "the text file to write, a line for each permutation")
 
 
 def main():
@@ -25,4 +25,4 @@ def main():
 
 
 if __name__ == "__main__":
-    config.run(main)
+    cli.run(main)

@@ -1,12 +1,12 @@
 """Pretrains an encoder: python -m tools.pretrain --flagfile=flags/simclr.flags --data=folder:PATH --workdir=runs/a"""
 
-from ssl_keras import config
+from ssl_keras import cli
 
-config.define()
+cli.define()
 
 
 def main():
-    settings = config.from_flags()
+    settings = cli.from_flags()
     from ssl_keras import experiment
 
     if experiment.pretrain(settings):
@@ -17,4 +17,4 @@ def main():
 
 
 if __name__ == "__main__":
-    config.run(main)
+    cli.run(main)

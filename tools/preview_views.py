@@ -5,16 +5,16 @@ python -m tools.preview_views --flagfile=flags/simclr.flags --data=folder:PATH -
 
 from absl import flags
 
-from ssl_keras import config
+from ssl_keras import cli
 
-config.define()
-config.define_path("output", "views.png", "the PNG to write: originals on the left, views on the right")
+cli.define()
+cli.define_path("output", "views.png", "the PNG to write: originals on the left, views on the right")
 flags.DEFINE_integer("images", 8, "how many images, one to a row", lower_bound=1)
 flags.DEFINE_integer("draws", 3, "how many draws of each view", lower_bound=1)
 
 
 def main():
-    settings = config.from_flags()
+    settings = cli.from_flags()
     from ssl_keras import experiment
 
     experiment.preview_views(settings, flags.FLAGS.output, flags.FLAGS.images, flags.FLAGS.draws)
@@ -22,4 +22,4 @@ def main():
 
 
 if __name__ == "__main__":
-    config.run(main)
+    cli.run(main)
