@@ -95,8 +95,8 @@ EXEMPLAR = Policy(
     component_gain=(0.5, 2.0), hsv_power=(0.25, 4.0), hsv_gain=(0.7, 1.4), hsv_shift=0.1,
 )  # fmt: skip
 
-# Instance discrimination (Wu et al. 2018); MoCo (He et al. 2020) takes it over. CIFAR-10: without flips. Their code turns
-# images gray before the jitter, which comes to the same where colours are composed (`color`), but for `exact_color`.
+# Instance discrimination (Wu et al. 2018); MoCo (He et al. 2020) takes it over. CIFAR-10: without flips. Their code
+# turns images gray before the jitter, which is the same where colours are composed (`color`), not in `exact_color`.
 INSTDISC = Policy(
     crop_area=(0.2, 1.0),
     jitter=1.0, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, grayscale=0.2,
