@@ -130,5 +130,3 @@ def test_arguments_that_cannot_be_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             harness.make("exemplar", **arguments)
-
-
