@@ -3,11 +3,13 @@
 A `Policy` describes one view; a recipe is the tuple of the views that its method takes from each image.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 
 from ssl_keras.views.exemplar_ops import tilt_margin
 from ssl_keras.views.resample import KERNELS
 
+POSITIVE = ("size", "relative_size", "crop_aspect", "zoom", "blur_kernel", "component_gain", "hsv_power", "hsv_gain")
 PROBABILITIES = ("flip", "jitter", "grayscale", "blur", "solarize", "quarter_turn", "sobel", "noise", "cutout")
 
 
@@ -55,6 +57,7 @@ class Policy:
         for field in fields(self):  # pairs come back from JSON as lists
             if isinstance(value := getattr(self, field.name), list):
                 object.__setattr__(self, field.name, tuple(value))
+            self._check_numbers(field.name, str(field.type))
         if self.interpolation not in KERNELS:
             raise ValueError(f"interpolation={self.interpolation!r} is unknown: use {' or '.join(KERNELS)}")
         for name in PROBABILITIES:
@@ -62,6 +65,18 @@ class Policy:
                 raise ValueError(f"{name}={getattr(self, name)} is a probability: it must lie in [0, 1]")
         if self.crop_area is not None and not 0 < self.crop_area[0] <= self.crop_area[1] <= 1:
             raise ValueError(f"crop_area={self.crop_area} must be (smallest, largest), fractions in (0, 1]")
+
+    def _check_numbers(self, name: str, kind: str):
+        """Refuses what is no number, or no pair of a smaller and a larger one, where a field is of that kind."""
+        value = getattr(self, name)
+        if kind == str(str) or (value is None and "None" in kind):
+            return
+        pair = "tuple" in kind
+        numbers = value if pair and isinstance(value, tuple) else (value,)
+        right = len(numbers) == 1 + pair and all(isinstance(x, int | float) and 0 <= x < math.inf for x in numbers)
+        if not right or list(numbers) != sorted(numbers) or (min(numbers) == 0 and name in POSITIVE):
+            wanted = "two numbers, (smallest, largest)," if pair else "a number"
+            raise ValueError(f"{name}={value!r} must be {wanted} {'above' if name in POSITIVE else 'at least'} 0")
 
     def sized(self, image_size: int) -> "Policy":
         """This policy with its size in pixels settled."""

@@ -150,6 +150,33 @@ def test_a_nominal_sigma_of_two_is_one_in_the_recipes_whose_authors_blur_with_pi
             assert np.sqrt((row * place**2).sum()) == pytest.approx(2.0, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"blur_kernel": 0.0}, "a number above 0"),
+        ({"blur_kernel": "long"}, "'long' must be a number"),
+        ({"blur_sigma": 2.0}, r"must be two numbers, \(smallest, largest\)"),
+        ({"blur_sigma": (2.0, 0.1)}, "smallest, largest"),
+        ({"hsv_power": (0.0, 4.0)}, "above 0"),
+        ({"zoom": (0.0, 1.0)}, "above 0"),
+        ({"tilt": -3.0}, "at least 0"),
+        ({"tilt": None}, "None must be a number"),
+        ({"crop_area": 0.2}, "two numbers"),
+        ({"crop_area": (0.2, 2.0)}, "crop_area"),
+        ({"brightness": float("nan")}, "at least 0"),
+    ],
+)
+def test_fields_that_cannot_be_are_refused_in_a_sentence(change, message):
+    with pytest.raises(ValueError, match=message):
+        policies.get("exemplar", 32, **change)
+
+
+def test_fields_that_can_be_are_taken():
+    assert policies.get("moco_v2", 32, blur_kernel=0.1)[0].blur_radius == 1
+    assert policies.get("byol", 32, blur_kernel=None)[0].blur_radius == 8
+    assert policies.get("supervised", 32, crop_area=[0.2, 1], crop_padding=None)[0].crop_area == (0.2, 1)
+
+
 def test_no_recipe_is_left_out_of_the_two_lists_of_blurs():
     blurred = {name for name, recipe in policies.POLICIES.items() if any(policy.blur for policy in recipe)}
     cut = {name for name in blurred if any(policy.blur_kernel for policy in policies.POLICIES[name])}
