@@ -181,8 +181,7 @@ def _stock_layers(policy):
     if policy.grayscale:
         stages.append(layers.RandomApply(layers.Grayscale(output_channels=3), rate=policy.grayscale))
     if policy.blur:
-        length = int(policy.size * policy.blur_kernel) // 2 * 2 + 1
-        blur = layers.RandomGaussianBlur(kernel_size=length, factor=policy.blur_sigma)
+        blur = layers.RandomGaussianBlur(kernel_size=2 * policy.blur_radius + 1, factor=policy.blur_sigma)
         stages.append(layers.RandomApply(blur, rate=policy.blur))
     if policy.solarize:
         solarize = layers.Solarization(value_range=(0, 255), threshold_factor=(128, 128))

@@ -1,8 +1,12 @@
 """Exemplar-CNN (Dosovitskiy et al., 2014, arXiv:1406.6909): every image is a class of its own.
 
-A surrogate class is one seed patch, cut where the image's gradients are strong, and its random transformations; the
+A surrogate class is one seed patch, taken where the image's gradients are strong, and its random transformations; the
 network learns to tell the classes apart whatever the transformation. N seed patches make N classes: take as many
-training images as classes are wanted (`train_examples=8000`, the paper's best).
+training images as classes are wanted (`train_examples=8000`, the paper's best). Transformations are those of the image
+around the seed, so a view that is moved, turned or zoomed out shows the seed's surroundings.
+
+Departure: the authors' code leaves out transformations that look beyond the image; here such a view sees the image
+mirrored at its edges, since a patch of three quarters of the image leaves little room.
 
 The softmax needs a weight vector for each class, so its memory grows with the data: see `classifier_memory`. The
 triplet form (Doersch and Zisserman 2017; Kolesnikov et al. 2019, arXiv:1901.09005, section 3) has no classifier.
@@ -18,7 +22,8 @@ from ssl_keras import distribute, losses
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.views import draws, render
-from ssl_keras.views.patches import SeedPatches, pick
+from ssl_keras.views.patches import pick
+from ssl_keras.views.seeds import SeedBoxes
 
 FORMS = ("classification", "triplet")
 FARTHEST = 5.0  # beyond all squared distances of unit vectors, which reach 4
@@ -50,7 +55,7 @@ class Exemplar(SSLModel):
     Args:
         num_examples: N, images and so classes, known from the data.
         form: "classification" among the N classes, or "triplet".
-        patch: side of a seed patch, a fraction of the image's.
+        patch: side of a seed patch, a fraction of the image's shorter side.
         transformations: K, transformations of each seed patch, drawn once for all epochs; 0: new ones in every step
             (the paper finds no gain beyond 100).
         margin: of the triplet form.
@@ -83,7 +88,7 @@ class Exemplar(SSLModel):
         super().__init__(backbone, views, z_dim=embedding_dim if triplet else None)
         outputs = embedding_dim if triplet else num_examples
         self.head = heads.mlp((backbone.output_shape[-1], outputs), "embedding" if triplet else "classifier")
-        self.seed_patches = SeedPatches(patch, views.seed)
+        self.seeds = SeedBoxes(patch, views.seed)
         self.form, self.margin = form, margin
         self.num_examples, self.transformations = num_examples, transformations
         self.accuracy = keras.metrics.Mean(name="accuracy")
@@ -91,18 +96,18 @@ class Exemplar(SSLModel):
 
     def make_views(self, batch):
         """Transformations of the images' seed patches, a view [b, S, S, C] for each policy of the recipe."""
-        patches, index = self.seed_patches(batch["image"], batch["index"]), tf.cast(batch["index"], tf.int32)
-        sizes = tf.ones([tf.shape(index)[0], 2])
+        images, sizes, index = batch["image"], batch["size"], tf.cast(batch["index"], tf.int32)
+        seeds = self.seeds(images, sizes, index)
         if not self.transformations:
-            return self.views(patches, sizes, step=self.optimizer.iterations)
+            return self.views(images, sizes, step=self.optimizer.iterations, within=seeds)
         number = pick(self.draws(self.places(batch), len(self.views.views)), self.transformations)  # k of each view
         views = []
         for i, policy in enumerate(self.views.views):
             # Keyed by image and k in place of step, view and place.
             fixed = index * self.transformations + number[:, i]
-            key = draws.Key(self.views.seed, tf.constant(SeedPatches.STEP), tf.constant(0), fixed)
+            key = draws.Key(self.views.seed, tf.constant(SeedBoxes.STEP), tf.constant(0), fixed)
             exact = self.views.color == "exact"
-            views.append(render.make_view(policy, patches, sizes, draws.image_draws(key), key, exact))
+            views.append(render.make_view(policy, images, sizes, draws.image_draws(key), key, exact, within=seeds))
         return views
 
     def train_step(self, batch):

@@ -9,7 +9,7 @@ from ssl_keras.views.draws import between
 
 
 class Boxes(NamedTuple):
-    """Boxes as fractions of the image's height and width, float32 [B] each; padded crops reach beyond [0, 1]."""
+    """Boxes as fractions of the image's height and width, float32 [B] each; some reach beyond [0, 1]."""
 
     top: tf.Tensor
     left: tf.Tensor
@@ -94,7 +94,23 @@ def shifted(draws: dict, padding: float) -> Boxes:
 
 
 def zoomed(draws: dict, zoom: tuple, shift: float) -> Boxes:
-    """Draws boxes that enlarge the image by a log-uniform factor, their centre moved by up to `shift` of its side."""
-    side = tf.exp(-between(draws["zoom"], math.log(zoom[0]), math.log(zoom[1])))
+    """Draws boxes that enlarge the image by a uniform factor, their centre moved by up to `shift` of its side.
+
+    They reach beyond the image where the factor is below 1 or the centre has moved.
+    """
+    side = 1 / between(draws["zoom"], *zoom)
     top, left = (0.5 * (1 - side) + between(draws[name], -shift, shift) for name in ("crop_top", "crop_left"))
     return Boxes(top, left, side, side)
+
+
+def inside(outer: Boxes, inner: Boxes) -> Boxes:
+    """The inner boxes, fractions of the outer ones, as fractions of the image."""
+    top, left = outer.top + inner.top * outer.height, outer.left + inner.left * outer.width
+    return Boxes(top, left, inner.height * outer.height, inner.width * outer.width)
+
+
+def grown(box: Boxes, factor: float) -> Boxes:
+    """The boxes enlarged about their centres."""
+    more = 0.5 * (factor - 1)
+    top, left = box.top - more * box.height, box.left - more * box.width
+    return Boxes(top, left, factor * box.height, factor * box.width)

@@ -82,6 +82,11 @@ def between(u: tf.Tensor, low: float, high: float) -> tf.Tensor:
     return low + (high - low) * u
 
 
+def log_between(u: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    """Maps U(0, 1) to numbers in [low, high] whose logarithm is uniform."""
+    return tf.exp(between(u, math.log(low), math.log(high)))
+
+
 def uniform(bits: tf.Tensor) -> tf.Tensor:
     """Maps uint32 random bits to float32 in [0, 1): multiples of 2^-24."""
     return tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32) * 2.0**-24

@@ -47,8 +47,11 @@ def rgb_to_hsv(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     red, green, blue = tf.unstack(images, axis=-1)
     value = tf.maximum(tf.maximum(red, green), blue)
     span = value - tf.minimum(tf.minimum(red, green), blue)
+    # Not `value == red`: XLA may compute a channel twice, rounded otherwise, and then none equals the largest.
     sector = tf.where(
-        value == red, green - blue, tf.where(value == green, blue - red + 2.0 * span, red - green + 4.0 * span)
+        red >= tf.maximum(green, blue),
+        green - blue,
+        tf.where(green >= blue, blue - red + 2.0 * span, red - green + 4.0 * span),
     )
     hue = tf.math.divide_no_nan(sector, 6.0 * span)
     return hue, tf.math.divide_no_nan(span, value), value

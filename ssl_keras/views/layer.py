@@ -52,7 +52,7 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         self._noted_channels = set()
         self.built = True
 
-    def call(self, inputs, sizes=None, step=None):
+    def call(self, inputs, sizes=None, step=None, within=None):
         """Makes the views of one step.
 
         Args:
@@ -62,6 +62,7 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             sizes: float32 [b, 2], true height and width of each image before it was squashed to the canvas; None: the
                 image's own. Crops are drawn in the true geometry.
             step: int64 scalar, e.g. `optimizer.iterations`; None: drawn at random.
+            within: `boxes.Boxes`, what of each image the views are made of, see `render.make_view`; None: all.
 
         Returns:
             A list with one float32 [b, s_v, s_v, C] in [0, 1] per view; for a dict, the dict with this as "images".
@@ -70,12 +71,12 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         sizes = batch.get("sizes", sizes)
         if step is None:
             step = self._random_generator.uniform_full_int([], dtype=tf.int64)
-        views = self._make(batch["images"], sizes, tf.cast(step, tf.int64))
+        views = self._make(batch["images"], sizes, tf.cast(step, tf.int64), within)
         if not form["batched"]:
             views = [tf.squeeze(view, axis=0) for view in views]
         return self._packed(inputs, views)
 
-    def _make(self, images, sizes, step):
+    def _make(self, images, sizes, step, within):
         extents = None
         if isinstance(images, tf.RaggedTensor):
             rows = images.row_lengths(1)
@@ -91,20 +92,21 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         sizes = tf.reshape(tf.cast(sizes, tf.float32), [-1, 2])
         if extents is not None:
             return [
-                self._view(policy, False, images, sizes, step, replica, view, extents)
+                self._view(policy, False, images, sizes, step, replica, view, extents, within=within)
                 for view, policy in enumerate(self.views)
             ]
         columns = self._transposed(images) if any(map(self._is_banded, self.views)) else None
         return [
-            self._makers[policy](images, sizes, step, replica, tf.constant(view), columns)
+            self._makers[policy](images, sizes, step, replica, tf.constant(view), columns, within)
             for view, policy in enumerate(self.views)
         ]
 
     def _maker(self, policy):
         """The function that makes views of one policy, compiled where it should be."""
 
-        def make(images, sizes, step, replica, view, columns):
-            return self._view(policy, self._is_banded(policy), images, sizes, step, replica, view, columns=columns)
+        def make(images, sizes, step, replica, view, columns, within=None):
+            banded = self._is_banded(policy)
+            return self._view(policy, banded, images, sizes, step, replica, view, columns=columns, within=within)
 
         return self._compiled(make)
 
@@ -116,11 +118,11 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             return self.form == "banded"
         return self.jit_compile is not False and not has_accelerator() and policy.size >= SMALLEST_BANDED
 
-    def _view(self, policy, banded, images, sizes, step, replica, view, extents=None, columns=None):
+    def _view(self, policy, banded, images, sizes, step, replica, view, extents=None, columns=None, within=None):
         batch = images.shape[0] or tf.shape(images)[0]
         key = Key(self.seed, step, view, replica * batch + tf.range(batch))
         draw, exact = image_draws(key), self.color == "exact"
-        return make_view(policy, images, sizes, draw, key, exact, banded, extents, columns)
+        return make_view(policy, images, sizes, draw, key, exact, banded, extents, columns, within)
 
     def _check(self, images):
         dtype, channels = images.dtype.name, images.shape[-1]

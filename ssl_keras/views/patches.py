@@ -1,9 +1,9 @@
-"""What pretext tasks are made of: turned images, shuffled tiles, pairs of patches, seed patches; on the device, without
-a loop over images.
+"""What pretext tasks are made of: turned images, shuffled tiles, pairs of patches; on the device, without a loop over
+images.
 
 `Rotations`, `JigsawTiles` and `PatchPairs` are keras-cv layers that give the pieces of each image together with the
-label that they were made by; `SeedPatches` cuts one patch from each. All they draw is a function of (seed, step,
-image's place in the global batch), by `draws.place_draws`.
+label that they were made by. All they draw is a function of (seed, step, image's place in the global batch), by
+`draws.place_draws`.
 """
 
 import math
@@ -323,8 +323,9 @@ class PatchPairs(PretextLayer):
         patches = tf.reshape(pairs, [-1, patch, patch, channels])  # [2b, ...]; their draws alike
         reduced, size, kept = (tf.reshape(u[:, k : k + 2], [-1]) for k in (7, 9, 11))
         number = 2 * places(images)[:, None] + tf.range(2)
-        patches = self._colors(patches, kept, draws.Key(self.seed, step, tf.constant(-1), tf.reshape(number, [-1])))
+        # As the authors' code does: colours go last, so that the noise in their place is as fine in every patch.
         patches = tf.where((reduced < self.downsample)[:, None, None, None], coarse(patches, size), patches)
+        patches = self._colors(patches, kept, draws.Key(self.seed, step, tf.constant(-1), tf.reshape(number, [-1])))
         patches -= tf.reduce_mean(patches, axis=[1, 2], keepdims=True)
         energy = tf.reduce_mean(tf.square(patches), axis=[1, 2, 3], keepdims=True)
         patches = patches * tf.math.rsqrt(energy + FLAT) * self.std + self.mean
@@ -360,52 +361,6 @@ def coarse(patches, draw):
     up = resampling_matrix(zero, small, side, side, extent=small)
     both = up._replace(weights=tf.matmul(up.weights, down.weights))
     return resample(patches, both, both)
-
-
-# ---- exemplar -------------------------------------------------------------------------------------------------------
-
-
-class SeedPatches:
-    """One patch of each image, drawn in proportion to its mean squared gradient (Dosovitskiy et al. 2014, section 3.1).
-
-    The patch is a function of the seed and of the image's index: the same in every epoch.
-
-    Args:
-        share: side of the patch, as a fraction of the image's.
-        seed: the run's, in [0, 2^31).
-    """
-
-    STEP = 2**31 - 1  # stands for no step: the draws of every epoch
-
-    def __init__(self, share=0.75, seed=0):
-        if not 0 < share <= 1:
-            raise ValueError(f"patch must be a fraction of the image's side in (0, 1], got {share}")
-        self.share, self.seed = share, seed
-
-    def __call__(self, images, index):
-        """Images [b, S, S, C] of any pixel type, int64 [b] -> patches [b, p, p, C] of the same type."""
-        side = images.shape[1]
-        patch = max(1, round(self.share * side))
-        energy = patch_energy(tf.cast(images, tf.float32) / FULL_SCALE[images.dtype.name], patch)
-        positions = energy.shape[2]
-        u = draws.place_draws(self.seed, tf.constant(self.STEP, tf.int64), tf.cast(index, tf.int32), 1)
-        # A flat image has no energy anywhere: then every place is as good.
-        reached = tf.cumsum(tf.reshape(energy, [-1, positions**2]) + 1e-12, axis=1)
-        chosen = tf.reduce_sum(tf.cast(reached <= u * reached[:, -1:], tf.int32), axis=1, keepdims=True)
-        chosen = tf.minimum(chosen, positions**2 - 1)
-        return cut(images, chosen // positions, chosen % positions, patch)[:, 0]
-
-
-def patch_energy(images, patch):
-    """Mean squared gradient of every square of `patch` pixels: float32 [b, n, n] by its corner, n = S - patch + 1."""
-    side = images.shape[1]
-    down = tf.pad(images[:, 1:] - images[:, :-1], [[0, 0], [0, 1], [0, 0], [0, 0]])
-    right = tf.pad(images[:, :, 1:] - images[:, :, :-1], [[0, 0], [0, 0], [0, 1], [0, 0]])
-    squared = tf.reduce_sum(tf.square(down) + tf.square(right), axis=-1)
-    start = np.arange(side - patch + 1)[:, None]
-    within = (np.arange(side) >= start) & (np.arange(side) < start + patch)
-    box = tf.constant(within / patch, tf.float32)
-    return tf.einsum("ih,bhw,jw->bij", box, squared, box)
 
 
 # ---- shared ---------------------------------------------------------------------------------------------------------

@@ -3,10 +3,13 @@
 A `Policy` describes one view; a recipe is the tuple of the views that its method takes from each image.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 
+from ssl_keras.views.exemplar_ops import tilt_margin
 from ssl_keras.views.resample import KERNELS
 
+POSITIVE = ("size", "relative_size", "crop_aspect", "zoom", "blur_kernel", "component_gain", "hsv_power", "hsv_gain")
 PROBABILITIES = ("flip", "jitter", "grayscale", "blur", "solarize", "quarter_turn", "sobel", "noise", "cutout")
 
 
@@ -23,13 +26,13 @@ class Policy:
     crop_area: tuple[float, float] | None = (0.08, 1.0)  # fraction of the image's area; None: the whole image
     crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)  # width / height, log-uniform
     crop_padding: tuple[int, int] | None = None  # (p, side): instead, the whole image moved by up to p of side pixels
-    zoom: tuple[float, float] | None = None  # instead, the whole image enlarged by a factor, log-uniform,
-    zoom_shift: float = 0.0  # and moved by up to this fraction of its side
+    zoom: tuple[float, float] | None = None  # instead, the whole image enlarged by a factor, uniform,
+    zoom_shift: float = 0.0  # and moved by up to this fraction of its side; beyond its ends lies its mirror image
     interpolation: str = "bilinear"  # or "bicubic"; antialiased
     flip: float = 0.5  # probability of mirroring left and right
     blur: float = 0.0  # probability (computed with the geometry: it commutes with all of the colour but clipping)
     blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels
-    blur_kernel: float = 0.1  # kernel length, a fraction of the view's side, made odd: 23 taps at 224 px, 3 at 32 px
+    blur_kernel: float | None = None  # kernel length, a fraction of the view's side, made odd; None: uncut, as Pillow's
     quarter_turn: float = 0.0  # probability of turning by 90, 180 or 270 degrees
     tilt: float = 0.0  # largest rotation in degrees
     jitter: float = 0.0  # probability of the four below, in random order
@@ -38,9 +41,9 @@ class Policy:
     saturation: float = 0.0
     hue: float = 0.0
     grayscale: float = 0.0  # probability
-    component_gain: tuple[float, float] | None = None  # factors of the principal components of colour
-    hsv_power: tuple[float, float] | None = None  # of saturation and value, which are then
-    hsv_gain: tuple[float, float] = (1.0, 1.0)  # scaled
+    component_gain: tuple[float, float] | None = None  # factors of the principal components of colour, log-uniform
+    hsv_power: tuple[float, float] | None = None  # log-uniform, of saturation and value, which are then
+    hsv_gain: tuple[float, float] = (1.0, 1.0)  # scaled, log-uniform,
     hsv_shift: float = 0.0  # and shifted by up to this much, as is the hue
     solarize: float = 0.0  # probability
     solarize_threshold: float = 0.5  # values from here on are inverted
@@ -54,6 +57,7 @@ class Policy:
         for field in fields(self):  # pairs come back from JSON as lists
             if isinstance(value := getattr(self, field.name), list):
                 object.__setattr__(self, field.name, tuple(value))
+            self._check_numbers(field.name, str(field.type))
         if self.interpolation not in KERNELS:
             raise ValueError(f"interpolation={self.interpolation!r} is unknown: use {' or '.join(KERNELS)}")
         for name in PROBABILITIES:
@@ -61,6 +65,18 @@ class Policy:
                 raise ValueError(f"{name}={getattr(self, name)} is a probability: it must lie in [0, 1]")
         if self.crop_area is not None and not 0 < self.crop_area[0] <= self.crop_area[1] <= 1:
             raise ValueError(f"crop_area={self.crop_area} must be (smallest, largest), fractions in (0, 1]")
+
+    def _check_numbers(self, name: str, kind: str):
+        """Refuses what is no number, or no pair of a smaller and a larger one, where a field is of that kind."""
+        value = getattr(self, name)
+        if kind == str(str) or (value is None and "None" in kind):
+            return
+        pair = "tuple" in kind
+        numbers = value if pair and isinstance(value, tuple) else (value,)
+        right = len(numbers) == 1 + pair and all(isinstance(x, int | float) and 0 <= x < math.inf for x in numbers)
+        if not right or list(numbers) != sorted(numbers) or (min(numbers) == 0 and name in POSITIVE):
+            wanted = "two numbers, (smallest, largest)," if pair else "a number"
+            raise ValueError(f"{name}={value!r} must be {wanted} {'above' if name in POSITIVE else 'at least'} 0")
 
     def sized(self, image_size: int) -> "Policy":
         """This policy with its size in pixels settled."""
@@ -71,27 +87,40 @@ class Policy:
 
     @property
     def blur_radius(self) -> int:
-        """Taps on each side of the blur kernel's centre, up to four standard deviations (2e-5 lie beyond in sum)."""
-        length = int(self.size * self.blur_kernel)
-        return min(length // 2, int(4 * self.blur_sigma[1] + 0.5)) if self.blur else 0
+        """Taps on each side of the blur kernel's centre, at most four standard deviations (2e-5 lie beyond in sum)."""
+        if not self.blur:
+            return 0
+        uncut = round(4 * self.blur_sigma[1])
+        return uncut if self.blur_kernel is None else min(int(self.size * self.blur_kernel) // 2, uncut)
+
+    @property
+    def margin(self) -> int:
+        """Pixels on each side by which the view is rendered larger before it is tilted."""
+        return tilt_margin(self.size, self.tilt)
 
 
 CROP_AND_FLIP = Policy()
 # He et al. 2016, section 4.2, and RotNet (Gidaris et al. 2018): 4 pixels of padding around 32, mirrored.
 PADDED_CROP = Policy(crop_area=None, crop_padding=(4, 32))
 
-# Exemplar-CNN (Dosovitskiy et al. 2014, section 3.1): one view of a surrogate class.
+# Exemplar-CNN (Dosovitskiy et al. 2014, section 3.1): one view of a surrogate class. The paper's ranges; the released
+# code's are 1/sqrt(2) to sqrt(2) for the zoom, and shifts of up to 0.25 of the zoomed side.
 EXEMPLAR = Policy(
     crop_area=None, zoom=(0.7, 1.4), zoom_shift=0.2, flip=0.0, tilt=20.0,
     component_gain=(0.5, 2.0), hsv_power=(0.25, 4.0), hsv_gain=(0.7, 1.4), hsv_shift=0.1,
 )  # fmt: skip
 
-# Instance discrimination (Wu et al. 2018); MoCo (He et al. 2020) takes it over. CIFAR-10: without flips.
+# Instance discrimination (Wu et al. 2018); MoCo (He et al. 2020) takes it over. CIFAR-10: without flips. Their code
+# turns images gray before the jitter, which is the same where colours are composed (`color`), not in `exact_color`.
 INSTDISC = Policy(
     crop_area=(0.2, 1.0),
     jitter=1.0, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, grayscale=0.2,
 )  # fmt: skip
 INSTDISC_CIFAR = replace(INSTDISC, flip=0.0)
+
+# Blur: the code of MoCo, SimSiam, SwAV, Barlow Twins, VICReg and DINO has Pillow's, whose kernel is not cut; that of
+# SimCLR and BYOL cuts it at a tenth of the view's side. The CIFAR-10 recipes have none.
+TENTH = 0.1
 
 # MoCo v2 (Chen et al. 2020), taken over by SimSiam (Chen & He 2021).
 MOCO_V2 = Policy(
@@ -107,26 +136,29 @@ def simclr(strength: float = 1.0, blur: float = 0.5) -> Policy:
     return Policy(
         interpolation="bicubic",
         jitter=0.8, brightness=0.8 * strength, contrast=0.8 * strength, saturation=0.8 * strength, hue=0.2 * strength,
-        grayscale=0.2, blur=blur,
+        grayscale=0.2, blur=blur, blur_kernel=TENTH,
     )  # fmt: skip
 
 
-# BYOL (Grill et al. 2020), table 6: two views that differ in blur and solarization. Barlow Twins and VICReg's code too.
+# BYOL (Grill et al. 2020), table 6: two views that differ in blur and solarization.
 BYOL_1 = Policy(
     interpolation="bicubic",
-    jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, grayscale=0.2, blur=1.0,
+    jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, grayscale=0.2, blur=1.0, blur_kernel=TENTH,
 )  # fmt: skip
 BYOL_2 = replace(BYOL_1, blur=0.1, solarize=0.2)
-VICREG = replace(BYOL_1, blur=0.5, solarize=0.1)  # VICReg (Bardes et al. 2022), appendix C.1: symmetric
+# Barlow Twins (Zbontar et al. 2021) takes them over, in Pillow; VICReg (Bardes et al. 2022) as well in its code, while
+# its paper's appendix C.1 has two views alike, as here.
+BARLOW_1, BARLOW_2 = (replace(policy, blur_kernel=None) for policy in (BYOL_1, BYOL_2))
+VICREG = replace(BARLOW_1, blur=0.5, solarize=0.1)
 
 # SwAV (Caron et al. 2020): 2 x 224 and 6 x 96 pixels.
-SWAV = replace(simclr(), interpolation="bilinear", crop_area=(0.14, 1.0))
+SWAV = replace(simclr(), interpolation="bilinear", crop_area=(0.14, 1.0), blur_kernel=None)
 SWAV_SMALL = replace(SWAV, relative_size=96 / 224, crop_area=(0.05, 0.14))
 
 # DINO (Caron et al. 2021): 2 x 224 and 8 x 96 pixels.
-DINO_1 = replace(BYOL_1, crop_area=(0.4, 1.0))
-DINO_2 = replace(BYOL_2, crop_area=(0.4, 1.0))
-DINO_SMALL = replace(BYOL_1, relative_size=96 / 224, crop_area=(0.05, 0.4), blur=0.5)
+DINO_1 = replace(BARLOW_1, crop_area=(0.4, 1.0))
+DINO_2 = replace(BARLOW_2, crop_area=(0.4, 1.0))
+DINO_SMALL = replace(BARLOW_1, relative_size=96 / 224, crop_area=(0.05, 0.4), blur=0.5)
 
 # MAE (He et al. 2022): crop and flip only.
 MAE = Policy(crop_area=(0.2, 1.0), interpolation="bicubic")
@@ -153,7 +185,7 @@ POLICIES: dict[str, tuple[Policy, ...]] = {
     "simsiam_cifar": (SIMSIAM_CIFAR, SIMSIAM_CIFAR),
     "swav": (SWAV,) * 2 + (SWAV_SMALL,) * 6,
     "swav_two_views": (replace(SWAV, crop_area=(0.08, 1.0)),) * 2,
-    "barlow_twins": (BYOL_1, BYOL_2),
+    "barlow_twins": (BARLOW_1, BARLOW_2),
     "vicreg": (VICREG, VICREG),
     "dino": (DINO_1, DINO_2) + (DINO_SMALL,) * 8,
     "mae": (MAE,),
@@ -177,7 +209,7 @@ PAIR_OPERATIONS: dict[str, dict] = {
     "color": {"jitter": 0.8, "brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2, "grayscale": 0.2},
     "sobel": {"sobel": 1.0},
     "noise": {"noise": 1.0},
-    "blur": {"blur": 1.0},
+    "blur": {"blur": 1.0, "blur_kernel": TENTH},
     "rotate": {"quarter_turn": 1.0},
 }
 

@@ -23,6 +23,7 @@ def make_view(
     banded: bool = False,
     extents: tf.Tensor | None = None,
     columns: tf.Tensor | None = None,
+    within: boxes.Boxes | None = None,
 ) -> tf.Tensor:
     """Makes one view of each image.
 
@@ -35,13 +36,15 @@ def make_view(
         exact: colour operations one by one, see `exact_color`, not composed.
         banded: the form of the resampling matrices, see `resample`.
         extents: float32 [B, 2], height and width in pixels of the part of the canvas that holds the image; None: all.
+        within: what of each image the view is made of, as if it were all; but where the policy reaches beyond it, the
+            image around it is seen. None: the whole image.
 
     Returns:
         float32 [B, s, s, C] in [0, 1].
     """
     rgb = images.shape[3] == 3
     colored = bool(policy.jitter or policy.grayscale)
-    vertical, horizontal = _matrices(policy, images, sizes, draw, banded, extents)
+    vertical, horizontal = _matrices(policy, images, sizes, draw, banded, extents, within)
     full_scale = FULL_SCALE[images.dtype.name]
 
     if rgb and colored and not exact:
@@ -49,9 +52,11 @@ def make_view(
         mixing, factor = color.mixing_matrix(draw, policy), color.jitter_factors(draw, policy)["contrast"]
         dense = horizontal.first is None
         view = resample(images, vertical, horizontal, full_scale, mixing if dense else None, columns=columns)
+        view = _tilted(view, policy, draw)
         view = color.contrast(view, factor, color.LUMA, None if dense else mixing)
     else:
         view = resample(images, vertical, horizontal, full_scale, None, policy.interpolation == "bicubic", columns)
+        view = _tilted(view, policy, draw)
     view = tf.clip_by_value(view, 0.0, 1.0)
     if colored and rgb and exact:
         view = exact_color.jitter(view, draw, policy)
@@ -62,8 +67,14 @@ def make_view(
     return view
 
 
-def _matrices(policy, images, sizes, draw, banded, extents) -> tuple[Matrix, Matrix]:
-    """Crop, resize, flip and blur along the vertical and the horizontal axis."""
+def _tilted(view, policy, draw):
+    return exemplar_ops.tilt(view, draw, policy.tilt, policy.size) if policy.tilt else view
+
+
+def _box(policy, sizes, draw, within) -> boxes.Boxes:
+    """What is rendered of each image: the view, and the margin that a tilt needs."""
+    if within is not None:
+        sizes = sizes * tf.stack([within.height, within.width], axis=1)
     if policy.zoom is not None:
         box = boxes.zoomed(draw, policy.zoom, policy.zoom_shift)
     elif policy.crop_padding is not None:
@@ -73,6 +84,15 @@ def _matrices(policy, images, sizes, draw, banded, extents) -> tuple[Matrix, Mat
         box = boxes.random_resized(draw, log_ratio, policy.crop_area, policy.crop_aspect)
     else:
         box = boxes.whole(tf.shape(sizes)[0])
+    box = box if within is None else boxes.inside(within, box)
+    return boxes.grown(box, 1 + 2 * policy.margin / policy.size) if policy.margin else box
+
+
+def _matrices(policy, images, sizes, draw, banded, extents, within) -> tuple[Matrix, Matrix]:
+    """Crop, resize, flip and blur along the vertical and the horizontal axis."""
+    box = _box(policy, sizes, draw, within)
+    mirrored = policy.zoom is not None or bool(policy.tilt)  # these look beyond the image; padding is black
+    fits = banded and not mirrored
     blur = None
     if policy.blur_radius:
         sigma = draws.between(draw["blur_sigma"], *policy.blur_sigma)
@@ -82,10 +102,9 @@ def _matrices(policy, images, sizes, draw, banded, extents) -> tuple[Matrix, Mat
         pixels = images.shape[axis] or tf.shape(images)[axis]
         extent = None if extents is None else extents[:, axis - 1]
         unit = tf.cast(pixels, tf.float32) if extent is None else extent
-        fits = banded and policy.zoom is None
         return resampling_matrix(
-            start * unit, length * unit, pixels, policy.size, policy.interpolation, flip, blur, extent, fits,
-            transposed=axis == 2 and not fits,
+            start * unit, length * unit, pixels, policy.size + 2 * policy.margin, policy.interpolation, flip, blur,
+            extent, fits, transposed=axis == 2 and not fits, mirrored=mirrored,
         )  # fmt: skip
 
     flip = draw["flip"] < policy.flip if policy.flip else None
@@ -97,8 +116,6 @@ def _pointwise(policy, rgb) -> list[Callable]:
     operations = []
     if policy.quarter_turn:
         operations.append(lambda view, draw, _: study_ops.quarter_turn(view, draw, policy.quarter_turn))
-    if policy.tilt:
-        operations.append(lambda view, draw, _: exemplar_ops.tilt(view, draw, policy.tilt))
     if policy.component_gain and rgb:
         operations.append(lambda view, draw, _: exemplar_ops.component_contrast(view, draw, policy.component_gain))
     if policy.hsv_power and rgb:

@@ -68,6 +68,7 @@ def resampling_matrix(
     extent: tf.Tensor | None = None,
     banded: bool = False,
     transposed: bool = False,
+    mirrored: bool = False,
 ) -> Matrix:
     """Computes, per image, the matrix that takes an axis of the canvas to the same axis of its view.
 
@@ -83,6 +84,8 @@ def resampling_matrix(
         extent: float32 [B], how many pixels of the canvas hold the image; None: all.
         banded: whether to build the form in blocks.
         transposed: whether to build a dense matrix with its rows along the last axis.
+        mirrored: whether the image goes on beyond its ends as its own mirror image, in a matrix that is not `banded`;
+            False: it ends in black.
 
     Returns:
         The matrices, size_out x size_in. Rows sum to 1, but for those that see nothing of the image, which are zero.
@@ -99,6 +102,9 @@ def resampling_matrix(
     scale = (length / size_out)[:, None, None]
     stretch = tf.maximum(scale, 1.0)
     centre = start[:, None, None] + (row + 0.5) * scale  # [B, n, b + 2r], in canvas pixels
+    if mirrored:
+        end = tf.cast(size_in, tf.float32) if extent is None else extent[:, None, None]
+        centre = end - tf.abs(end - tf.math.floormod(centre, 2 * end))
 
     window = size_in
     if banded:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -80,14 +82,32 @@ def views_at(method, batch, step):
 
 
 def test_views_are_transformations_of_the_images_seed_patch():
-    """Without a transformation they are the patch itself, at every step; with some, no two steps' are alike."""
+    """No two steps' are alike."""
     batch = next(iter(harness.batches(1)))
     method = harness.make("exemplar", patch=0.5)
-    assert method.seed_patches(batch["image"], batch["index"]).shape == (harness.BATCH, 8, 8, 3)
     first, second = views_at(method, batch, 0), views_at(method, batch, 1)
     assert first[0].shape == (harness.BATCH, harness.SIZE, harness.SIZE, 3)
     for other in (first[1], second[0]):
         assert np.abs(first[0] - other).max(axis=(1, 2, 3)).min() > 0.02
+
+
+@pytest.mark.parametrize("transformations", [0, 5])
+def test_views_show_the_image_around_the_seed_and_no_black(transformations):
+    """Of a ramp they show values from outside the seed, where they are moved, turned or zoomed out; of white, white."""
+    method = harness.make("exemplar", patch=0.5, transformations=transformations)
+    method.views.views = tuple(replace(view, component_gain=None, hsv_power=None) for view in method.views.views)
+    method.views._makers = {policy: method.views._maker(policy) for policy in method.views.views}
+    batch = next(iter(harness.batches(1)))
+    white = {**batch, "image": tf.fill([harness.BATCH, 48, 48, 3], tf.constant(255, tf.uint8))}
+    ramp = np.broadcast_to(np.arange(0, 240, 5, np.uint8)[:, None, None], [harness.BATCH, 48, 48, 3])
+    seeds = method.seeds(ramp, white["size"], batch["index"])
+    beyond = 0
+    for step in range(4):
+        for view in views_at(method, white, step):
+            np.testing.assert_allclose(view, 1.0, atol=1e-5)
+        for view in views_at(method, {**white, "image": ramp}, step):
+            beyond += np.sum(view.min((1, 2, 3)) < (48 * seeds.top - 1) * 5 / 255 - 0.02)
+    assert beyond > 8 * harness.BATCH / 4
 
 
 def test_k_transformations_are_all_that_an_image_ever_has():
@@ -110,5 +130,3 @@ def test_arguments_that_cannot_be_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             harness.make("exemplar", **arguments)
-
-

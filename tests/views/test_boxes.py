@@ -65,6 +65,22 @@ def test_position_is_uniform_over_what_is_left():
         assert largest_gap((start / (1 - length))[free], np.random.default_rng(0).uniform(0, 1, 20000)) < 0.025
 
 
+def test_zoomed_boxes_have_a_uniform_factor_and_a_moved_centre():
+    box = boxes.zoomed(some_draws(20000), (0.7, 1.4), 0.2)
+    factor = 1 / box.height.numpy()
+    assert largest_gap(factor, np.random.default_rng(0).uniform(0.7, 1.4, 20000)) < 0.025
+    np.testing.assert_array_equal(box.height, box.width)
+    for start in (box.top, box.left):
+        centre = (start + 0.5 * box.height).numpy()
+        assert largest_gap(centre, np.random.default_rng(1).uniform(0.3, 0.7, 20000)) < 0.025
+
+
+def test_boxes_of_boxes_and_boxes_grown():
+    outer, inner = (boxes.Boxes(*map(tf.constant, box)) for box in ((0.2, 0.4, 0.5, 0.1), (0.5, -1.0, 0.5, 2.0)))
+    np.testing.assert_allclose(boxes.inside(outer, inner), [0.45, 0.3, 0.25, 0.2], atol=1e-6)
+    np.testing.assert_allclose(boxes.grown(outer, 3.0), [-0.3, 0.3, 1.5, 0.3], atol=1e-6)
+
+
 def test_shifted_boxes_move_by_whole_pixels_within_the_padding():
     box = boxes.shifted(some_draws(5000), (4, 32))
     moves = box.top.numpy() * 32

@@ -8,7 +8,7 @@ import tensorflow as tf
 from ssl_keras.data import permutations
 from ssl_keras.nn.backbones import build_backbone
 from ssl_keras.views import patches
-from ssl_keras.views.patches import NEIGHBOURS, JigsawTiles, PatchPairs, Rotations, SeedPatches
+from ssl_keras.views.patches import NEIGHBOURS, JigsawTiles, PatchPairs, Rotations
 from tests.views.inputs import canvases
 
 SIDE = 32
@@ -240,6 +240,18 @@ def test_a_third_of_the_patches_is_coarse():
     assert 0.15 < (changed[:, 0] & changed[:, 1]).mean() / changed.mean() < 0.55  # each patch has its own draw
 
 
+def test_dropped_colours_are_as_fine_in_coarse_patches():
+    """Colours are dropped after a patch was reduced: the noise in their place is not smoothed with it."""
+    options = {"patch": 24, "gap": 0, "jitter": 0, "color": "drop", "downsample": 1.0}
+    pairs = PatchPairs(**options)(canvases(100, 64), step=0)[0].numpy().reshape(-1, 24, 24, 3)
+    strength = pairs.std(axis=(1, 2))
+    np.testing.assert_allclose(np.sort(strength, axis=1)[:, :2] / np.sort(strength, axis=1)[:, 2:], 0.01, rtol=0.2)
+    neighbours = np.mean(pairs[:, :, 1:] * pairs[:, :, :-1], axis=(1, 2)) / strength**2  # correlation, by channel
+    order = np.argsort(strength, axis=1)
+    dropped, kept = (np.take_along_axis(neighbours, order[:, k], axis=1) for k in (slice(2), slice(2, 3)))
+    assert np.abs(dropped).mean() < 0.06 and kept.mean() > 0.5
+
+
 def test_coarse_patches_have_the_drawn_number_of_pixels():
     patch = tf.constant(canvases(2, 96, dtype=np.float32))
     lowest, highest = patches.coarse(patch, tf.constant([0.0, 0.9999]))
@@ -257,57 +269,6 @@ def test_pairs_that_do_not_fit_are_refused():
         PatchPairs(patch=14, gap=5, jitter=1)(canvases(1, SIDE), step=0)
     with pytest.raises(ValueError, match="drop, project, keep"):
         PatchPairs(color="gray")
-
-
-# ---- exemplar
-
-
-def test_seed_patches_lie_where_the_gradients_are():
-    rng = np.random.default_rng(0)
-    images = np.full((300, 16, 16, 1), 128, np.uint8)
-    images[:, 10:13, 2:5] = rng.integers(0, 255, (300, 3, 3, 1))  # the only thing to be seen
-    index = np.arange(300)
-    chosen = SeedPatches(share=0.25)(tf.constant(images), index).numpy()
-    assert chosen.shape == (300, 4, 4, 1) and chosen.dtype == np.uint8
-    # A patch just above or left of it ends in its gradient, but shows none of it.
-    assert np.mean(chosen.std(axis=(1, 2, 3)) > 0) > 0.8
-
-
-def test_patch_energy_is_the_mean_squared_gradient():
-    image = canvases(1, 12, dtype=np.float32)[0].astype(np.float64)
-    down, right = np.zeros((12, 12)), np.zeros((12, 12))
-    down[:-1] = np.square(np.diff(image, axis=0)).sum(-1)
-    right[:, :-1] = np.square(np.diff(image, axis=1)).sum(-1)
-    energy = patches.patch_energy(tf.constant(image[None], tf.float32), 5)[0]
-    assert energy.shape == (8, 8)
-    for y, x in ((0, 0), (3, 7), (7, 2)):
-        assert float(energy[y, x]) == pytest.approx((down + right)[y : y + 5, x : x + 5].mean(), rel=1e-5)
-
-
-def test_seed_patches_are_drawn_in_proportion_to_their_energy():
-    image = coordinates(1, 6).astype(np.float32)[..., :1] / 255
-    image[0, 2, 2] = 0.5
-    count = 20_000
-    images = tf.constant(np.repeat(image, count, axis=0))
-    unique = images + tf.reshape(tf.range(36, dtype=tf.float32), [1, 6, 6, 1]) * 1e-4  # tells places apart
-    energy = patches.patch_energy(unique[:1], 4).numpy().ravel()
-    chosen = SeedPatches(share=4 / 6)(unique, tf.range(count))
-    corner = {round(float(unique[0, y, x, 0]), 6): 3 * y + x for y in range(3) for x in range(3)}
-    counts = np.zeros(9)
-    for value in np.asarray(chosen)[:, 0, 0, 0]:
-        counts[corner[round(float(value), 6)]] += 1
-    np.testing.assert_allclose(counts / count, energy / energy.sum(), atol=0.015)
-
-
-def test_a_seed_patch_belongs_to_its_image_for_good():
-    images = canvases(6, SIDE)
-    cutter = SeedPatches(seed=3)
-    first = cutter(images, np.arange(6)).numpy()
-    order = np.array([4, 2, 5, 0, 1, 3])
-    np.testing.assert_array_equal(cutter(images[order], order), first[order])
-    assert np.any(SeedPatches(seed=4)(images, np.arange(6)) != first)
-    flat = SeedPatches()(np.zeros((40, SIDE, SIDE, 3), np.uint8), np.arange(40))
-    assert flat.shape == (40, 24, 24, 3)
 
 
 # ---- all
