@@ -335,6 +335,7 @@ def build_optimizer(config: Config, method: keras.Model, steps: int) -> keras.op
         exclude_1d=config.exclude_1d,
         lr_multipliers=_multipliers(config.lr_multiplier),
         constant_lr_paths=method.constant_lr,
+        held=method.held,
         beta_2=config.beta_2,
         clipnorm=config.clipnorm,
         final_weight_decay=config.final_weight_decay,

@@ -40,6 +40,7 @@ class SSLModel(keras.Model):
     needs_labels = False
     caveats: ClassVar[dict[str, str]] = {}  # evaluation -> what its numbers do not show of this method's encoders
     constant_lr: tuple[str, ...] = ()  # parts of the model whose learning rate is not scheduled, by variable path
+    held: ClassVar[dict[str, int]] = {}  # variable path -> the optimizer's first steps in which that part is left alone
     state: tuple[str, ...] = ()  # beginnings of the paths of variables that a step moves otherwise than by gradients
 
     def __init__(self, backbone: keras.Model, views: keras.layers.Layer, z_dim: int | None = None):
