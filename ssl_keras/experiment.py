@@ -231,6 +231,7 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     with normalization(config):
         method = method_class(backbone, views, **arguments, **{k: v for k, v in facts.items() if k in wanted})
     method.micro_batch_size = config.micro_batch_size
+    method.check_batch(config.batch_size)
     method.compile(optimizer=build_optimizer(config, method, steps), jit_compile=compiles_steps(config))
     method.optimizer.build(method.trainable_variables)
     return method

@@ -1,5 +1,7 @@
 """Optimizers against the update rules of PyTorch and of the papers' code, written out in NumPy."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -144,7 +146,7 @@ def test_constant_lr_paths_keep_the_peak(name):
 
 
 def held_and_free(name, steps, jit_compile, wrap=lambda optimizer: optimizer, scale=1.0, held=3):
-    """The optimizer, and kernel and bias before and after each of `steps` steps, the kernel held for the first `held`."""
+    """The optimizer, and kernel and bias before and after each of `steps` steps; the kernel is held in the first."""
     kernel, bias = variables()
     optimizer = wrap(build_optimizer(name, 0.1, weight_decay=0.1, held={"kernel": held}))
     optimizer.build([kernel, bias])
@@ -164,7 +166,7 @@ def held_and_free(name, steps, jit_compile, wrap=lambda optimizer: optimizer, sc
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_held_parameter_is_not_touched_and_then_starts_as_new(name, jit_compile):
     optimizer, values = held_and_free(name, 3, jit_compile)
-    for before, after in zip(values, values[1:]):
+    for before, after in itertools.pairwise(values):
         np.testing.assert_array_equal(after[0], KERNEL)
         assert np.any(after[1] != before[1])
     slots = [v for v in optimizer.variables if tuple(v.shape) == KERNEL.shape]
@@ -178,7 +180,7 @@ def test_a_held_parameter_is_not_touched_and_then_starts_as_new(name, jit_compil
 
 
 def test_adamws_first_steps_after_a_hold_are_no_longer_than_the_rate():
-    """With a zero gradient in place of none they were up to five times that: the moments are corrected for steps made."""
+    """With a zero gradient in place of none they are up to five times that."""
     for held in (0, 10, 300):
         kernel = keras.Variable(KERNEL, name="kernel")
         optimizer = build_optimizer("adamw", 0.1, held={"kernel": held})

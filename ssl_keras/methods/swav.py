@@ -37,6 +37,7 @@ class SwAV(SSLModel):
     """
 
     default_views = "swav"
+    smallest_batch = 2
     multi_crop = True
     state = ("queue",)
 

@@ -4,8 +4,8 @@ Where they are, the batch's statistics tell which key belongs to a query, and th
 normalises on each of its 8 GPUs by itself, and lets keys change places among them. Here the groups are parts of the
 batch that go through the network one after another, so that one device does what 8 do, and several what one does.
 
-Moving statistics move once a step, by the mean of the groups'. A departure: each of the paper's GPUs moves its own, once,
-and the model that is shipped has those of the first, which differ by their noise.
+Moving statistics move once a step, by the mean of the groups'. A departure: each of the paper's GPUs moves its own
+once, and the model that is shipped has those of the first, which have the same mean and more noise.
 """
 
 import math
