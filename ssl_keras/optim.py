@@ -136,6 +136,7 @@ class _Grouped:
         return grads_and_vars  # they have been summed
 
     def update_step(self, gradient, variable, learning_rate):
+        gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)  # a ViT's class token has a sparse one
         held = self._treatments[self._get_variable_index(variable)].held
         if held:
             # A branch and not a choice between two values: not a bit of the parameter or its slots is written.
@@ -189,7 +190,7 @@ class SGD(_Grouped, keras.optimizers.Optimizer):
     def _update(self, gradient, variable, learning_rate):
         lr, decay, _ = self._treatment(variable, learning_rate)
         velocity = self.velocities[self._get_variable_index(variable)]
-        gradient = tf.cast(gradient, variable.dtype) + decay * variable
+        gradient += decay * variable
         self.assign(velocity, self.momentum * velocity + gradient)
         step = gradient + self.momentum * velocity if self.nesterov else velocity
         self.assign_sub(variable, lr * step)
@@ -222,7 +223,6 @@ class LARS(_Grouped, keras.optimizers.Optimizer):
     def _update(self, gradient, variable, learning_rate):
         lr, decay, excluded = self._treatment(variable, learning_rate)
         velocity = self.velocities[self._get_variable_index(variable)]
-        gradient = tf.cast(gradient, variable.dtype)
         if not excluded:
             gradient = self._scale(gradient, variable, decay, lr)
         if LARS_VARIANTS[self.variant].lr_in_velocity:
@@ -263,7 +263,7 @@ class AdamW(_Grouped, keras.optimizers.Adam):
 
     def _update(self, gradient, variable, learning_rate):
         lr, decay, _ = self._treatment(variable, learning_rate)
-        index, gradient = self._get_variable_index(variable), tf.cast(gradient, variable.dtype)
+        index = self._get_variable_index(variable)
         m, v = self._momentums[index], self._velocities[index]
         step = self._own_step(variable)
         self.assign_sub(variable, lr * decay * variable)
@@ -306,7 +306,6 @@ class Muon(AdamW):
             return super()._update(gradient, variable, learning_rate)
         lr, decay, _ = self._treatment(variable, learning_rate)
         velocity = self._momentums[self._get_variable_index(variable)]
-        gradient = tf.cast(gradient, variable.dtype)
         self.assign(velocity, self.beta_1 * velocity + gradient)
         direction = tf.reshape(gradient + self.beta_1 * velocity, [-1, variable.shape[-1]])
         factor = 0.2 * max(direction.shape) ** 0.5
