@@ -260,6 +260,7 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     with normalization(config):
         method = method_class(backbone, views, **arguments, **{k: v for k, v in facts.items() if k in wanted})
     method.micro_batch_size = config.micro_batch_size
+    method.check_batch(config.batch_size)
     method.compile(optimizer=build_optimizer(config, method, steps), jit_compile=compiles_steps(config))
     method.optimizer.build(method.trainable_variables)
     return method
@@ -364,6 +365,7 @@ def build_optimizer(config: Config, method: keras.Model, steps: int) -> keras.op
         exclude_1d=config.exclude_1d,
         lr_multipliers=_multipliers(config.lr_multiplier),
         constant_lr_paths=method.constant_lr,
+        held=method.held,
         beta_2=config.beta_2,
         clipnorm=config.clipnorm,
         final_weight_decay=config.final_weight_decay,

@@ -56,6 +56,7 @@ def build_optimizer(
     exclude=(),
     lr_multipliers=None,
     constant_lr_paths=(),
+    held=None,
     beta_2=0.999,
     clipnorm=None,
     final_weight_decay=None,
@@ -75,6 +76,8 @@ def build_optimizer(
             counts. Barlow Twins' own rate for biases and norms: {r"(bias|gamma|beta)$": 0.0048 / 0.2}.
         constant_lr_paths: regular expressions of the parameters that keep the schedule's peak throughout
             (SimSiam's predictor: ("predictor",)).
+        held: {regular expression: steps} of the parameters that are left as they are in so many of the optimizer's
+            first steps, as if they had no gradient, by path; the first that is found counts (DINO's last layer).
         beta_2: AdamW only (MAE: 0.95).
         clipnorm: float, largest norm of each parameter's gradient (DINO: 3.0), or None.
         final_weight_decay: float ≥ 0 that the weight decay reaches along a cosine at the end of the schedule's
@@ -90,9 +93,8 @@ def build_optimizer(
         raise ValueError(f"nesterov belongs to the optimizer 'sgd', not to {name!r}")
     if exclude_1d is None:
         exclude_1d = LARS_VARIANTS[name].exclude_1d if name in LARS_VARIANTS else name != "sgd"
-    groups = ParameterGroups(
-        exclude_1d, tuple(exclude), tuple((lr_multipliers or {}).items()), tuple(constant_lr_paths)
-    )
+    multipliers, held = (tuple((pairs or {}).items()) for pairs in (lr_multipliers, held))
+    groups = ParameterGroups(exclude_1d, tuple(exclude), multipliers, tuple(constant_lr_paths), held)
     options = {"groups": groups, "clipnorm": clipnorm, "final_weight_decay": final_weight_decay}
     if name in ("adamw", "muon"):
         return {"adamw": AdamW, "muon": Muon}[name](learning_rate, weight_decay, momentum, beta_2, **options)
@@ -102,7 +104,12 @@ def build_optimizer(
 
 
 class _Grouped:
-    """The parts of an optimizer that follow `ParameterGroups`: mixed into the optimizers below."""
+    """The parts of an optimizer that follow `ParameterGroups`: mixed into the optimizers below.
+
+    A parameter that is held still has no update at all, as one whose `grad` is None in PyTorch: it is not decayed, its
+    velocity and moments stay 0, and its steps are counted from its first one. The steps are this optimizer's own: one
+    that float16's loss scale skips makes it hold for a batch longer, and Adam's count of the moments stays exact.
+    """
 
     def _set_groups(self, groups, weight_decay, final_weight_decay):
         if weight_decay < 0 or (final_weight_decay or 0) < 0:
@@ -127,6 +134,20 @@ class _Grouped:
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars  # they have been summed
+
+    def update_step(self, gradient, variable, learning_rate):
+        gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)  # a ViT's class token has a sparse one
+        held = self._treatments[self._get_variable_index(variable)].held
+        if held:
+            # A branch and not a choice between two values: not a bit of the parameter or its slots is written.
+            tf.cond(self.iterations >= held, lambda: self._update(gradient, variable, learning_rate), lambda: None)
+        else:
+            self._update(gradient, variable, learning_rate)
+
+    def _own_step(self, variable):
+        """Which update of this parameter is at hand, from 1: float scalar."""
+        held = self._treatments[self._get_variable_index(variable)].held
+        return tf.cast(self.iterations + 1 - held, variable.dtype)
 
     def _treatment(self, variable, learning_rate):
         """This parameter's learning rate and weight decay (0 if excluded), and whether it is excluded."""
@@ -166,10 +187,10 @@ class SGD(_Grouped, keras.optimizers.Optimizer):
         super().build(variables)
         self.velocities = self.add_optimizer_variables(variables, "velocity")
 
-    def update_step(self, gradient, variable, learning_rate):
+    def _update(self, gradient, variable, learning_rate):
         lr, decay, _ = self._treatment(variable, learning_rate)
         velocity = self.velocities[self._get_variable_index(variable)]
-        gradient = tf.cast(gradient, variable.dtype) + decay * variable
+        gradient += decay * variable
         self.assign(velocity, self.momentum * velocity + gradient)
         step = gradient + self.momentum * velocity if self.nesterov else velocity
         self.assign_sub(variable, lr * step)
@@ -199,10 +220,9 @@ class LARS(_Grouped, keras.optimizers.Optimizer):
         super().build(variables)
         self.velocities = self.add_optimizer_variables(variables, "velocity")
 
-    def update_step(self, gradient, variable, learning_rate):
+    def _update(self, gradient, variable, learning_rate):
         lr, decay, excluded = self._treatment(variable, learning_rate)
         velocity = self.velocities[self._get_variable_index(variable)]
-        gradient = tf.cast(gradient, variable.dtype)
         if not excluded:
             gradient = self._scale(gradient, variable, decay, lr)
         if LARS_VARIANTS[self.variant].lr_in_velocity:
@@ -213,7 +233,7 @@ class LARS(_Grouped, keras.optimizers.Optimizer):
             self.assign_sub(variable, lr * velocity)
 
     def _scale(self, gradient, variable, decay, lr):
-        """trust · (g + λw), or g itself where a norm is 0: prototypes that are held still stay undecayed."""
+        """trust · (g + λw), or g itself where a norm is 0."""
         variant = LARS_VARIANTS[self.variant]
         decayed = gradient + decay * variable
         w_norm = tf.norm(variable)
@@ -241,10 +261,16 @@ class AdamW(_Grouped, keras.optimizers.Adam):
         super().__init__(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **kwargs)
         self._set_groups(groups, weight_decay, final_weight_decay)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def _update(self, gradient, variable, learning_rate):
         lr, decay, _ = self._treatment(variable, learning_rate)
+        index = self._get_variable_index(variable)
+        m, v = self._momentums[index], self._velocities[index]
+        step = self._own_step(variable)
         self.assign_sub(variable, lr * decay * variable)
-        super().update_step(gradient, variable, lr)
+        self.assign_add(m, (1.0 - self.beta_1) * (gradient - m))
+        self.assign_add(v, (1.0 - self.beta_2) * (gradient**2 - v))
+        rate = lr * tf.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
+        self.assign_sub(variable, rate * m / (tf.sqrt(v) + self.epsilon))
 
 
 @keras.saving.register_keras_serializable(package="ssl_keras")
@@ -282,12 +308,11 @@ class Muon(AdamW):
     STEPS = ((3.4445, -4.7750, 2.0315),) * 5  # of the Newton-Schulz iteration, Jordan's coefficients
     WIDEST, WIDE_RATE = 1024, 0.1
 
-    def update_step(self, gradient, variable, learning_rate):
+    def _update(self, gradient, variable, learning_rate):
         if len(variable.shape) < 2 or self._is_wide(variable):
-            return super().update_step(gradient, variable, learning_rate)
+            return super()._update(gradient, variable, learning_rate)
         lr, decay, _ = self._treatment(variable, learning_rate)
         velocity = self._momentums[self._get_variable_index(variable)]
-        gradient = tf.cast(gradient, variable.dtype)
         self.assign(velocity, self.beta_1 * velocity + gradient)
         direction = tf.reshape(gradient + self.beta_1 * velocity, [-1, variable.shape[-1]])
         factor = 0.2 * max(direction.shape) ** 0.5

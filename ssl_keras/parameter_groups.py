@@ -12,22 +12,28 @@ class ParameterGroups(NamedTuple):
         exclude: regular expressions, searched in the parameters' paths: those go without likewise.
         lr_multipliers: pairs (regular expression, factor on the learning rate); the first found counts.
         constant_lr_paths: regular expressions of the parameters that keep the schedule's peak.
+        held: pairs (regular expression, steps): parameters that are left as they are in so many of the optimizer's
+            first steps; the first found counts.
     """
 
     exclude_1d: bool = False
     exclude: tuple = ()
     lr_multipliers: tuple = ()
     constant_lr_paths: tuple = ()
+    held: tuple = ()
 
     @classmethod
     def from_config(cls, config):
         """From the dict of lists that a saved optimizer holds."""
-        pairs = tuple((pattern, factor) for pattern, factor in config["lr_multipliers"])
-        return cls(config["exclude_1d"], tuple(config["exclude"]), pairs, tuple(config["constant_lr_paths"]))
+        lr_multipliers, held = (tuple(map(tuple, config[name])) for name in ("lr_multipliers", "held"))
+        return cls(
+            config["exclude_1d"], tuple(config["exclude"]), lr_multipliers, tuple(config["constant_lr_paths"]), held
+        )
 
     def resolve(self, variables):
         """A `Treatment` for each of `variables`, in their order; ValueError for a pattern that fits none."""
-        patterns = [*self.exclude, *(p for p, _ in self.lr_multipliers), *self.constant_lr_paths]
+        pairs = (*self.lr_multipliers, *self.held)
+        patterns = [*self.exclude, *(pattern for pattern, _ in pairs), *self.constant_lr_paths]
         for pattern in patterns:
             if not any(re.search(pattern, v.path) for v in variables):
                 paths = ", ".join(v.path for v in variables)
@@ -42,6 +48,7 @@ class ParameterGroups(NamedTuple):
             excluded=(self.exclude_1d and len(variable.shape) <= 1) or any(map(found, self.exclude)),
             lr_multiplier=next((factor for pattern, factor in self.lr_multipliers if found(pattern)), 1.0),
             constant_lr=any(map(found, self.constant_lr_paths)),
+            held=next((steps for pattern, steps in self.held if found(pattern)), 0),
         )
 
 
@@ -51,3 +58,4 @@ class Treatment(NamedTuple):
     excluded: bool  # from weight decay and trust ratio
     lr_multiplier: float
     constant_lr: bool
+    held: int  # steps of the optimizer's in which it is left as it is

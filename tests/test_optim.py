@@ -1,5 +1,7 @@
 """Optimizers against the update rules of PyTorch and of the papers' code, written out in NumPy."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -143,6 +145,83 @@ def test_constant_lr_paths_keep_the_peak(name):
     np.testing.assert_allclose(kernel, updated(build_optimizer(name, falling))[0], rtol=1e-6)
 
 
+def held_and_free(name, steps, jit_compile, wrap=lambda optimizer: optimizer, scale=1.0, held=3):
+    """The optimizer, and kernel and bias before and after each of `steps` steps; the kernel is held in the first."""
+    kernel, bias = variables()
+    optimizer = wrap(build_optimizer(name, 0.1, weight_decay=0.1, held={"kernel": held}))
+    optimizer.build([kernel, bias])
+
+    @tf.function(jit_compile=jit_compile)
+    def step(to_kernel, to_bias):
+        optimizer.apply([scale * to_kernel, scale * to_bias], [kernel, bias])
+
+    values = [(kernel.numpy(), bias.numpy())]
+    for i in range(steps):
+        step(GRADIENTS[i % 3], GRADIENTS[i % 3][0])
+        values.append((kernel.numpy(), bias.numpy()))
+    return optimizer, values
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_held_parameter_is_not_touched_and_then_starts_as_new(name, jit_compile):
+    optimizer, values = held_and_free(name, 3, jit_compile)
+    for before, after in itertools.pairwise(values):
+        np.testing.assert_array_equal(after[0], KERNEL)
+        assert np.any(after[1] != before[1])
+    slots = [v for v in optimizer.variables if tuple(v.shape) == KERNEL.shape]
+    assert slots
+    for slot in slots:
+        np.testing.assert_array_equal(slot, np.zeros(KERNEL.shape))
+    _, values = held_and_free(name, 6, jit_compile)
+    _, fresh = held_and_free(name, 3, jit_compile, held=0)  # the same three gradients, from the start
+    for ours, expected in zip(values[3:], fresh):
+        np.testing.assert_allclose(ours[0], expected[0], rtol=1e-6, atol=1e-7)
+
+
+def test_adamws_first_steps_after_a_hold_are_no_longer_than_the_rate():
+    """With a zero gradient in place of none they are up to five times that."""
+    for held in (0, 10, 300):
+        kernel = keras.Variable(KERNEL, name="kernel")
+        optimizer = build_optimizer("adamw", 0.1, held={"kernel": held})
+        optimizer.build([kernel])
+        optimizer.iterations.assign(held)
+        for _ in range(5):
+            before = kernel.numpy()
+            optimizer.apply([tf.constant(GRADIENTS[0])], [kernel])
+            assert 0.95 * 0.1 < np.abs(kernel.numpy() - before).max() <= 1.05 * 0.1
+
+
+def test_a_step_that_the_loss_scale_skips_does_not_end_the_hold():
+    optimizer, values = held_and_free("adamw", 4, False, LossScale, scale=2.0**15)
+    assert int(optimizer.iterations) == 4
+    np.testing.assert_array_equal(values[3][0], KERNEL)
+    assert np.abs(values[4][0] - KERNEL * (1 - 0.1 * 0.1)).max() <= 1.05 * 0.1
+    kernel, bias = variables()
+    optimizer = LossScale(build_optimizer("adamw", 0.1, held={"kernel": 1}))
+    for gradient in (np.inf * GRADIENTS[0], GRADIENTS[0]):
+        optimizer.apply([tf.constant(gradient), tf.constant(gradient[0])], [kernel, bias])
+        np.testing.assert_array_equal(kernel, KERNEL)
+
+
+@pytest.mark.parametrize("name", ["sgd", "lars", "adamw", "muon"])
+def test_two_replicas_hold_as_one(name, two_replicas):
+    _, expected = held_and_free(name, 5, False)
+    with two_replicas.scope():
+        kernel, bias = variables()
+        optimizer = build_optimizer(name, 0.1, weight_decay=0.1, held={"kernel": 3})
+        optimizer.build([kernel, bias])
+
+    @tf.function
+    def step(gradient):  # each replica has half of it
+        two_replicas.run(lambda g: optimizer.apply([g / 2, g[0] / 2], [kernel, bias]), args=(gradient,))
+
+    for i in range(5):
+        step(GRADIENTS[i % 3])
+        np.testing.assert_allclose(kernel, expected[i + 1][0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(bias, expected[i + 1][1], rtol=1e-5, atol=1e-6)
+
+
 def test_exclusion_by_path_and_by_dimension():
     everything = updated(build_optimizer("sgd", 0.1, weight_decay=0.5))
     no_kernel = updated(build_optimizer("sgd", 0.1, weight_decay=0.5, exclude=("kernel",)))
@@ -235,6 +314,7 @@ def test_a_restored_run_goes_on_as_if_uninterrupted(name, tmp_path):
         exclude=("bias",),
         lr_multipliers={"bias": 0.5},
         constant_lr_paths=("kernel",),
+        held={"kernel": 4},
     )
     model = dense_model()
     model.compile(optimizer=optimizer, loss="mse")

@@ -21,11 +21,13 @@ class BarlowTwins(SSLModel):
         projection_dim: dimension of z and of the projector's two hidden layers (8192; CIFAR-10: 2048).
         off_diagonal_weight: lambda of equation (1), >= 0; 0 leaves invariance alone (57.3 instead of 71.4 in the
             paper's ablations).
-        loss_scale: factor on the loss, > 0. LARS hides it for weights, but not for biases and norms, and Adam hides
-            it altogether.
+        loss_scale: factor on the loss, > 0. LARS hides it for weights, all but their decay, and not for biases and
+            norms; Adam hides it altogether. The released code sums the correlations of its W GPUs where no gradient is
+            kept, and averages the GPUs' gradients: it descends by 1/W of the loss's, its loss_scale is 1/W (16 GPUs).
     """
 
     default_views = "barlow_twins"
+    smallest_batch = 2
 
     def __init__(
         self,

@@ -38,8 +38,11 @@ class SSLModel(keras.Model):
     default_views = "simclr"  # name of the recipe in views.policies; another one must give as many views
     multi_crop = False  # whether it takes any number of views, 2 or more
     needs_labels = False
+    smallest_batch = 1  # images, over all replicas, of which its loss can compare some
+    normalized_in = 1  # groups into which a batch is divided for batch normalization
     caveats: ClassVar[dict[str, str]] = {}  # evaluation -> what its numbers do not show of this method's encoders
     constant_lr: tuple[str, ...] = ()  # parts of the model whose learning rate is not scheduled, by variable path
+    held: ClassVar[dict[str, int]] = {}  # variable path -> the optimizer's first steps in which that part is left alone
     state: tuple[str, ...] = ()  # beginnings of the paths of variables that a step moves otherwise than by gradients
 
     def __init__(self, backbone: keras.Model, views: keras.layers.Layer, z_dim: int | None = None):
@@ -60,6 +63,36 @@ class SSLModel(keras.Model):
     def make_views(self, batch: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         """The step's views of a batch, a function of (seed, step): a resumed run draws what it would have drawn."""
         return self.views(batch["image"], batch["size"], step=self.optimizer.iterations)
+
+    def check_batch(self, batch_size: int) -> None:
+        """Raises ValueError where a batch, or what is normalized together of it, is too small to learn from.
+
+        Args:
+            batch_size: the global one; `micro_batch_size` is set.
+        """
+        name = type(self).__module__.rpartition(".")[-1]
+        if batch_size < self.smallest_batch:
+            raise ValueError(
+                f"{name} compares the images of a batch: it needs a batch_size of at least {self.smallest_batch}, got "
+                f"{batch_size}"
+            )
+        if self.micro_batch_size is None:
+            together = batch_size // self.normalized_in  # over all replicas
+        else:
+            together = self.micro_batch_size // distribute.num_replicas()
+        if together < 2 and (layer := self._normalizes_vectors()):
+            raise ValueError(
+                f"{name} normalizes {layer} over the images that go through it together, here a single one, which "
+                "leaves nothing of it: let batch_size, and micro_batch_size for each replica, be at least 2 images "
+                "(times bn_splits), or use norm=group"
+            )
+
+    def _normalizes_vectors(self) -> str | None:
+        """The name of a batch normalization to which an image gives one value per channel, if there is one."""
+        for layer in self._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization) and math.prod(layer.input.shape[1:-1]) == 1:
+                return layer.name
+        return None
 
     def fit(self, x, epochs: int = 1, verbose: int = 0, shuffle: bool = False, **settings) -> keras.callbacks.History:
         """Trains on a data set of batches as `loop.fit` says, which stands in for Keras's own loop.

@@ -3,6 +3,10 @@
 An online network (backbone, projector, predictor) is trained to predict the projections of a target network, whose
 weights are an exponential moving average of the online ones. There are no negatives: predictor and moving target
 together keep the outputs from collapsing.
+
+Departure: the released code changes colours by other operations, which add to the brightness, take the contrast about
+each channel's own mean and the saturation in HSV; here they are torchvision's, as in all methods: a factor, the mean of
+the gray image, and a blend with it.
 """
 
 import tensorflow as tf

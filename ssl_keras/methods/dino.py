@@ -5,9 +5,10 @@ outputs, and a low temperature keep it from giving every image the same, in one 
 evaluated and shipped is the teacher's backbone.
 
 Departures: no drop-path in the student (its ViT has none); positions are sines and cosines, weights Xavier's, where the
-paper's ViT learns its positions and stretches them for small crops; while the last layer is held still, weight decay
-still shortens its directions, whose length plays no part.
+paper's ViT learns its positions and stretches them for small crops.
 """
+
+import math
 
 import keras
 import tensorflow as tf
@@ -36,7 +37,9 @@ class DINO(SSLModel):
         teacher_warmup: fraction of the run in which the teacher's temperature rises linearly, in [0, 1].
         momentum: of the teacher at the start, in [0, 1]; it goes to 1 along a cosine (0.9995 at batch 256).
         center_momentum: of the centre, in [0, 1].
-        freeze_epochs: epochs at the start in which the last layer is held still.
+        freeze_epochs: epochs at the start in which the optimizer leaves the last layer alone (see `optim`).
+        norm_last_layer: whether the directions of the last layer keep unit length, as in most of the paper; False: each
+            learns its length, which the authors' README recommends with ViT-S and calls unstable otherwise.
     """
 
     default_views = "dino"
@@ -62,6 +65,7 @@ class DINO(SSLModel):
         momentum: float = 0.996,
         center_momentum: float = 0.9,
         freeze_epochs: float = 1.0,
+        norm_last_layer: bool = True,
     ):
         temperatures = {
             "student_temperature": student_temperature,
@@ -78,7 +82,7 @@ class DINO(SSLModel):
         super().__init__(backbone, views, z_dim=bottleneck_dim)
         self.crops = MultiCrop(backbone, [policy.size for policy in views.views])
         self.head = projection_head(backbone.output_shape[-1], hidden_dim, bottleneck_dim, head_batch_norm)
-        self.prototypes = Prototypes(prototypes, bottleneck_dim, weight_norm=True)
+        self.prototypes = Prototypes(prototypes, bottleneck_dim, weight_norm=True, learn_length=not norm_last_layer)
         last = keras.Sequential([keras.Input((bottleneck_dim,)), self.prototypes])
         self.target = MomentumEncoder(backbone, self.head, last)
         self.center = Center(prototypes, center_momentum)
@@ -86,7 +90,7 @@ class DINO(SSLModel):
         self.teacher_temperatures = teacher_temperature_start, teacher_temperature
         self.warmup_steps = max(teacher_warmup * total_steps, 1.0)
         self.momentum, self.total_steps = momentum, total_steps
-        self.freeze_steps = freeze_epochs * (num_examples // batch_size)
+        self.held = {"prototypes": math.ceil(freeze_epochs * (num_examples // batch_size))}
 
     @property
     def encoder(self):
@@ -99,13 +103,10 @@ class DINO(SSLModel):
         teacher = self.without_gradient(self.teach, *views[:2])
         temperature = self.temperature_at(step)
 
-        def embed(*views):
-            return self.compare(step < self.freeze_steps, *views)
-
         def loss_of(z1, *scores):
             return self.cross_entropy(teacher, scores, temperature)
 
-        loss, (z1, *_) = self.descend(embed, loss_of, *views)
+        loss, (z1, *_) = self.descend(self.compare, loss_of, *views)
         self.target.update(1.0 - (1.0 - self.momentum) * half_cosine(step / self.total_steps))
         self.center.update(teacher)
         return self.watch(loss, z1)
@@ -114,10 +115,10 @@ class DINO(SSLModel):
         """The large views [b, S, S, C] -> the teacher's outputs, [b, K] each, before centring."""
         return tuple(tf.split(self.target(tf.concat([x1, x2], axis=0)), 2))
 
-    def compare(self, frozen, *views):
+    def compare(self, *views):
         """Views [b, s_v, s_v, C] -> the first one's z [b, d], and the student's outputs [b, K] of all views."""
         z = self.head(tf.concat(self.crops(*views), axis=0), training=True)
-        return tf.split(z, len(views))[0], *tf.split(self.prototypes(z, frozen=frozen), len(views))
+        return tf.split(z, len(views))[0], *tf.split(self.prototypes(z), len(views))
 
     def cross_entropy(self, teacher, student, temperature):
         """Equation (3): mean over all pairs of a large view of the teacher's and another one of the student's."""
@@ -154,7 +155,8 @@ def projection_head(input_dim, hidden_dim, output_dim, batch_norm=False):
     """DINO's head up to its last layer: three linear layers with GELU between them (section 3.1)."""
     head = keras.Sequential([keras.Input((input_dim,), name="features")], name="head")
     for i, units in enumerate((hidden_dim, hidden_dim, output_dim), 1):
-        initial = keras.initializers.TruncatedNormal(stddev=0.02)
+        # The released code cuts this off at ±2, a hundred deviations away; Keras's `TruncatedNormal` at two of them.
+        initial = keras.initializers.RandomNormal(stddev=0.02)
         head.add(keras.layers.Dense(units, kernel_initializer=initial, name=f"head_linear{i}"))
         if i < 3 and batch_norm:
             head.add(normalization(f"head_bn{i}", units, vector=True))

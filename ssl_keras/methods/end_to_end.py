@@ -27,6 +27,7 @@ class EndToEnd(SSLModel):
     """
 
     default_views = "moco_v1"
+    smallest_batch = 2
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class EndToEnd(SSLModel):
         self.projector = heads.moco_head(backbone.output_shape[-1], hidden_dim or None, projection_dim)
         self.key_backbone = backbone if shared else state.copied(backbone, "key")
         self.key_projector = self.projector if shared else state.copied(self.projector, "key")
-        self.bn = ShufflingBN(batch_size, bn_splits)
+        self.bn, self.normalized_in = ShufflingBN(batch_size, bn_splits), bn_splits
         self.temperature = temperature
 
     def train_step(self, batch):

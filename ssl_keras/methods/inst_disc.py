@@ -94,7 +94,8 @@ class InstDisc(SSLModel):
         n, m = self.bank.length, self.negatives
         data = tf.reduce_sum(f * self.bank.lookup(index), axis=-1) / self.temperature  # [b]
         noise = self.similarities(f, noise) / self.temperature  # [b, m]
-        z = self.partition.settle(n * tf.reduce_mean(tf.exp(noise)))
+        every = tf.concat([data[:, None], noise], axis=1)  # the images' own among them, as in the released code
+        z = self.partition.settle(n * tf.reduce_mean(tf.exp(every)))
         # With P = exp(s) / Z, equation (4), h is sigmoid(s - ln(Z·m/N)), and 1 - h is sigmoid of the negative.
         shift = tf.math.log(z * m / n)
         return tf.reduce_mean(tf.nn.softplus(shift - data) + tf.reduce_sum(tf.nn.softplus(noise - shift), axis=1))

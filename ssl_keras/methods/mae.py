@@ -57,7 +57,7 @@ class MAE(SSLModel):
         self.embed, self.transformer = parts["embed"], parts["transformer"]
         self.num_patches, dim = self.embed.output_shape[1:]
         self.patch = self.embed.get_layer("patch_projection").kernel_size[0]
-        self.kept = round(self.num_patches * (1.0 - mask_ratio))
+        self.kept = int(self.num_patches * (1.0 - mask_ratio))  # cut off, as in the released code
         if not 0 < self.kept < self.num_patches:
             raise ValueError(
                 f"mask_ratio must hide some of the {self.num_patches} patches and leave some, got {mask_ratio}"

@@ -56,7 +56,7 @@ class MoCo(SSLModel):
         self.projector = heads.moco_head(backbone.output_shape[-1], hidden_dim or None, projection_dim)
         self.target = state.MomentumEncoder(backbone, self.projector)
         self.queue = state.FeatureQueue(queue_length, projection_dim, batch_size * (2 if symmetric else 1))
-        self.bn = ShufflingBN(batch_size, bn_splits)
+        self.bn, self.normalized_in = ShufflingBN(batch_size, bn_splits), bn_splits
         self.temperature, self.momentum, self.symmetric = temperature, momentum, symmetric
 
     def train_step(self, batch):

@@ -26,6 +26,7 @@ class NNCLR(SSLModel):
     """
 
     default_views = "nnclr"
+    smallest_batch = 2
     state = ("queue/",)
 
     def __init__(

@@ -3,8 +3,8 @@
 A projector maps the representation h to z, where NT-Xent makes the two views of each image find each other among the
 2B - 1 other views of the global batch; h, not z, is what is kept.
 
-Departure: the loss is the mean over the 2B anchors, as in the paper's equation (1); the released code sums the two
-views' means, which doubles it (LARS hides the factor for weights, not for biases).
+The loss is the mean over the 2B anchors, as in the paper's equation (1). The released code sums the two views' means,
+which is `loss_scale=2`: LARS hides that factor for weights, all but their decay, and not for biases and norms.
 """
 
 import tensorflow as tf
@@ -22,9 +22,11 @@ class SimCLR(SSLModel):
         head_layers: layers of the projector: 0 (none), 1 (linear), 2 (the paper's) or 3 (the released code's).
         hidden_dim: width of the projector's hidden layers; 0: that of h.
         projection_dim: dimension of z.
+        loss_scale: factor on the loss, > 0 (2 in the released code).
     """
 
     default_views = "simclr"
+    smallest_batch = 2
 
     def __init__(
         self,
@@ -35,14 +37,17 @@ class SimCLR(SSLModel):
         head_layers: int = 2,
         hidden_dim: int = 0,
         projection_dim: int = 128,
+        loss_scale: float = 1.0,
     ):
         if temperature <= 0:
             raise ValueError(f"temperature must be greater than 0, got {temperature}")
+        if loss_scale <= 0:
+            raise ValueError(f"loss_scale must be greater than 0, got {loss_scale}")
         h_dim = backbone.output_shape[-1]
         projector = heads.simclr_projector(h_dim, head_layers, hidden_dim or h_dim, projection_dim)
         super().__init__(backbone, views, z_dim=projector.output_shape[-1])
         self.projector = projector
-        self.temperature = temperature
+        self.temperature, self.loss_scale = temperature, loss_scale
 
     def train_step(self, batch):
         loss, (z1, _) = self.descend(self.project, self.contrast, *self.make_views(batch))
@@ -55,7 +60,7 @@ class SimCLR(SSLModel):
 
     def contrast(self, z1, z2):
         """NT-Xent, equation (1)."""
-        return losses.nt_xent(z1, z2, self.temperature)
+        return self.loss_scale * losses.nt_xent(z1, z2, self.temperature)
 
 
 Method = SimCLR

@@ -4,8 +4,10 @@ Each view is compared with learned prototypes. Assignments of the two large view
 batch by Sinkhorn's iterations so that not all images fall into one cluster, and every other view, small crops included,
 predicts them. Small batches borrow the features of a queue for the balance.
 
-Departure: whether the queue's features count is a fraction of the run, not an epoch; the queue fills from the start.
+Departure: from where on the queue fills is a fraction of the run, not an epoch.
 """
+
+import math
 
 import tensorflow as tf
 
@@ -29,11 +31,13 @@ class SwAV(SSLModel):
         sinkhorn_iterations: at least 1.
         queue_length: features of each large view, a multiple of the batch size, that help to balance the
             assignments; 0: none (3840 at batch 256).
-        queue_start: fraction of the run after which the queue is used (epoch 15 of 200), in [0, 1].
-        freeze_epochs: epochs at the start in which the prototypes are held still.
+        queue_start: fraction of the run after which the queue fills (epoch 15 of 200), in [0, 1]; it is used once it
+            is full.
+        freeze_epochs: epochs at the start in which the optimizer leaves the prototypes alone (see `optim`).
     """
 
     default_views = "swav"
+    smallest_batch = 2
     multi_crop = True
     state = ("queue",)
 
@@ -71,33 +75,30 @@ class SwAV(SSLModel):
         self.queues = []
         if queue_length:
             self.queues = [FeatureQueue(queue_length, projection_dim, batch_size, f"queue{i}") for i in (1, 2)]
-        self.queue_start = queue_start * total_steps
-        self.freeze_steps = freeze_epochs * (num_examples // batch_size)
+        # It holds the newest features at any time: what came in before its start is gone once it counts.
+        self.queue_from = math.ceil(queue_start * total_steps) + queue_length // batch_size
+        self.held = {"prototypes": math.ceil(freeze_epochs * (num_examples // batch_size))}
 
     def train_step(self, batch):
         step = tf.cast(self.optimizer.iterations, tf.float32)
-        # Weight decay only shortens prototypes, which this undoes: without gradient they keep still.
         self.prototypes.normalize()
         remembered = [self.prototypes(queue.read()) for queue in self.queues]  # the queue's scores
 
-        def embed(*views):
-            return self.compare(step < self.freeze_steps, *views)
-
         def loss_of(z1, z2, *scores):
-            return self.swapped_prediction(scores, remembered, step >= self.queue_start)
+            return self.swapped_prediction(scores, remembered, step >= self.queue_from)
 
-        loss, (z1, z2, *_) = self.descend(embed, loss_of, *self.make_views(batch))
+        loss, (z1, z2, *_) = self.descend(self.compare, loss_of, *self.make_views(batch))
         for queue, z in zip(self.queues, (z1, z2)):
             queue.enqueue(z)
         return self.watch(loss, z1)
 
-    def compare(self, frozen, *views):
+    def compare(self, *views):
         """Views [b, s_v, s_v, C] -> z1, z2 [b, d] of unit length, and the scores [b, K] of all views.
 
         One batch of statistics for all views of a size, and one for all in the projector, as in the released code.
         """
         z = self.projector(tf.concat(self.crops(*views), axis=0), training=True)
-        scores = tf.split(self.prototypes(z, frozen=frozen), len(views))
+        scores = tf.split(self.prototypes(z), len(views))
         return *(losses.l2_normalize(part) for part in tf.split(z, len(views))[:2]), *scores
 
     def swapped_prediction(self, scores, remembered, use_queue):

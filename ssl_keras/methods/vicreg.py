@@ -5,7 +5,7 @@ The views' embeddings meet (invariance), each feature keeps a standard deviation
 itself; nothing is normalised, held still or predicted.
 
 The paper adds the variance terms of the two views up, its released code takes half of that: here as the code, unless
-`variance_sum`.
+`variance_sum`. Its gathering of the embeddings has a gradient, so that its steps are those of the loss over the batch.
 """
 
 import tensorflow as tf
@@ -28,6 +28,7 @@ class VICReg(SSLModel):
     """
 
     default_views = "vicreg"
+    smallest_batch = 2
 
     def __init__(
         self,

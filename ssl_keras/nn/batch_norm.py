@@ -13,6 +13,20 @@ import keras
 import tensorflow as tf
 
 _held = contextvars.ContextVar("held statistics", default=None)
+_pass = contextvars.ContextVar("which of how many passes", default=(1, 1))
+
+
+@contextlib.contextmanager
+def one_pass(number: int, count: int) -> Iterator[None]:
+    """Of `count` passes, each in this context, the `number`th, from 1: they move moving statistics once, by their mean.
+
+    After the last a statistic s is m·s + (1 - m)·(x_1 + ... + x_count) / count, where x_i are those of pass i.
+    """
+    token = _pass.set((number, count))
+    try:
+        yield
+    finally:
+        _pass.reset(token)
 
 
 @contextlib.contextmanager
@@ -57,6 +71,19 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         if synchronized is None:
             synchronized = tf.distribute.get_strategy().num_replicas_in_sync > 1
         super().__init__(momentum=momentum, epsilon=epsilon, synchronized=synchronized, **kwargs)
+
+    @property
+    def momentum(self):
+        """Share of the old value in this pass; in `one_pass`, such that after the last all passes weigh alike."""
+        number, count = _pass.get()
+        if count == 1:
+            return self._momentum
+        weight = (1.0 - self._momentum) / count
+        return 1.0 - weight / (self._momentum + number * weight)
+
+    @momentum.setter
+    def momentum(self, value):
+        self._momentum = value
 
     def call(self, inputs, training=None, mask=None):
         if training and self._fused_kernel_applies(inputs, mask):

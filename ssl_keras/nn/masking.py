@@ -43,8 +43,9 @@ class Decoder(keras.layers.Layer):
     def __init__(self, input_dim, output_dim, grid, dim, depth, heads, name="decoder"):
         super().__init__(name=name)
         self.embed = _linear(input_dim, dim, f"{name}_embed")
+        # Of two dimensions, as a ViT's class token: it is no bias and decays, as in the released code.
         self.mask_token = self.add_weight(
-            shape=(dim,), initializer=keras.initializers.RandomNormal(stddev=0.02), name="mask_token"
+            shape=(1, dim), initializer=keras.initializers.RandomNormal(stddev=0.02), name="mask_token"
         )
         self.positions = np.add(*vit.sin_cos_positions(grid, dim)).reshape(1, grid * grid, dim).astype(np.float32)
         tokens = x = keras.Input((None, dim), name="tokens")
@@ -61,7 +62,7 @@ class Decoder(keras.layers.Layer):
         x = self.embed(encoded)
         batch, total = tf.shape(restore)[0], restore.shape[1]
         masked = tf.cast(self.mask_token, x.dtype)
-        masked = tf.broadcast_to(masked, [batch, total - (encoded.shape[1] - 1), masked.shape[0]])
+        masked = tf.broadcast_to(masked, [batch, total - (encoded.shape[1] - 1), masked.shape[-1]])
         patches = tf.gather(tf.concat([x[:, 1:], masked], axis=1), restore, axis=1, batch_dims=1)
         patches += tf.cast(self.positions, x.dtype)
         x = self.blocks(tf.concat([x[:, :1], patches], axis=1))  # the class token has no position

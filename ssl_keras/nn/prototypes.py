@@ -18,22 +18,25 @@ class Prototypes(keras.layers.Layer):
         weight_norm: True: directions are divided by their length in every call, and the gradient knows (DINO's
             weight-normed last layer with g = 1). False: they are as they are, and `normalize` gives them unit length
             (SwAV).
+        learn_length: whether each direction then gets a learned length, which starts at 1 (DINO's g): similarities are
+            no longer cosines.
     """
 
-    def __init__(self, count, dim, weight_norm=False, name="prototypes", **kwargs):
+    def __init__(self, count, dim, weight_norm=False, learn_length=False, name="prototypes", **kwargs):
         super().__init__(name=name, **{**kwargs, "dtype": "float32"})
-        self.count, self.dim, self.weight_norm = count, dim, weight_norm
+        self.count, self.dim, self.weight_norm, self.learn_length = count, dim, weight_norm, learn_length
         self.directions = self.add_weight(
             shape=(count, dim), initializer=initializers.uniform_fan_in(dim, None, name), name="directions"
         )
+        self.lengths = self.add_weight(shape=(count, 1), initializer="ones", name="lengths") if learn_length else None
         self.built = True
 
-    def call(self, z, frozen=False):
-        """See the class; `frozen`, a bool or a scalar tensor: whether the prototypes get no gradient."""
+    def call(self, z):
         directions = tf.convert_to_tensor(self.directions)
-        directions = tf.where(frozen, tf.stop_gradient(directions), directions)
         if self.weight_norm:
             directions = losses.l2_normalize(directions)
+        if self.learn_length:
+            directions *= tf.convert_to_tensor(self.lengths)
         return tf.matmul(losses.l2_normalize(z), directions, transpose_b=True)
 
     def normalize(self):
@@ -44,7 +47,8 @@ class Prototypes(keras.layers.Layer):
         return (*input_shape[:-1], self.count)
 
     def get_config(self):
-        return {**super().get_config(), "count": self.count, "dim": self.dim, "weight_norm": self.weight_norm}
+        own = {name: getattr(self, name) for name in ("count", "dim", "weight_norm", "learn_length")}
+        return {**super().get_config(), **own}
 
 
 def sinkhorn(scores, epsilon=0.05, iterations=3, used=None):

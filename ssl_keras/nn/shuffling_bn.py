@@ -3,6 +3,9 @@
 Where they are, the batch's statistics tell which key belongs to a query, and the loss falls without learning. The paper
 normalises on each of its 8 GPUs by itself, and lets keys change places among them. Here the groups are parts of the
 batch that go through the network one after another, so that one device does what 8 do, and several what one does.
+
+Moving statistics move once a step, by the mean of the groups'. A departure: each of the paper's GPUs moves its own
+once, and the model that is shipped has those of the first, which have the same mean and more noise.
 """
 
 import math
@@ -10,6 +13,7 @@ import math
 import tensorflow as tf
 
 from ssl_keras import distribute
+from ssl_keras.nn.batch_norm import one_pass
 
 
 class ShufflingBN:
@@ -38,7 +42,7 @@ class ShufflingBN:
         self.group_rows = self.replica_rows // splits
 
     def in_groups(self, encode, x):
-        """`encode(x)`, where batch normalization sees a group at a time; its moving averages go on by each group.
+        """`encode(x)`, where batch normalization sees a group at a time; its moving statistics move once for all.
 
         With synchronized batch normalization, group g of all replicas is what group g of one would be.
 
@@ -51,7 +55,10 @@ class ShufflingBN:
             [b, d], rows in the order of `x`.
         """
         groups = math.gcd(x.shape[0], max(x.shape[0] // self.group_rows, 1))
-        outputs = [encode(x[g::groups]) for g in range(groups)]
+        outputs = []
+        for g in range(groups):
+            with one_pass(g + 1, groups):
+                outputs.append(encode(x[g::groups]))
         return tf.reshape(tf.stack(outputs, axis=1), [x.shape[0], outputs[0].shape[-1]])
 
     def order(self, draws):

@@ -150,16 +150,19 @@ def block(x, architecture, name, seed):
 
 def _attention(x, architecture, name, seed):
     """Multi-head self-attention. (With a seed, Keras's own layer starts query, key and value alike.)"""
-    split = (-1, architecture.heads, architecture.dim // architecture.heads)
-    query, key, value = (
-        keras.layers.Reshape(split, name=f"{name}_{part}_heads")(
-            _dense(x, architecture.dim, f"{name}_{part}", seed)
-        )
-        for part in ("query", "key", "value")
-    )
+    dim = architecture.dim
+    split = (-1, architecture.heads, dim // architecture.heads)
+
+    def projected(part):
+        # In the released code one matrix gives all three: its fan_out is 3 D.
+        initial = initializers.xavier_uniform_of(dim, 3 * dim, seed, f"{name}_{part}")
+        y = keras.layers.Dense(dim, kernel_initializer=initial, name=f"{name}_{part}")(x)
+        return keras.layers.Reshape(split, name=f"{name}_{part}_heads")(y)
+
+    query, key, value = map(projected, ("query", "key", "value"))
     y = keras.ops.dot_product_attention(query, key, value)  # [B, N, heads, D / heads]
     y = keras.layers.Reshape((-1, architecture.dim), name=f"{name}_merge")(y)
-    return _dense(y, architecture.dim, f"{name}_output", seed)
+    return _dense(y, dim, f"{name}_output", seed)
 
 
 def _dense(x, units, name, seed):

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssl_keras import optim
+from ssl_keras.methods.dino import projection_head
 from ssl_keras.nn import vit
 from tests.methods import harness, test_every_method
 
@@ -49,7 +51,7 @@ def test_the_centre_moves_after_the_loss_by_a_tenth_of_the_teachers_mean():
     batch = next(iter(harness.batches(1)))
     views = method.make_views(batch)
     teacher = method.teach(*views[:2])
-    loss_before = method.cross_entropy(teacher, method.compare(False, *views)[1:], method.temperature_at(0.0))
+    loss_before = method.cross_entropy(teacher, method.compare(*views)[1:], method.temperature_at(0.0))
     logs = harness.train(method, harness.batches(1))
     assert logs["loss"] == pytest.approx(float(loss_before), rel=1e-5)
     np.testing.assert_allclose(method.center.mean.numpy(), 0.1 * np.mean(np.concatenate(teacher), axis=0), atol=1e-6)
@@ -95,13 +97,42 @@ def test_what_holds_for_every_method_holds_with_a_vit(holds, monkeypatch, reques
     holds("dino", **{name: request.getfixturevalue(name) for name in fixtures})
 
 
-def test_the_last_layer_is_held_still_at_first():
-    method = harness.make("dino", freeze_epochs=0.5)  # two steps
-    before = method.prototypes.directions.numpy()
+@pytest.mark.parametrize("norm_last_layer", [True, False])
+def test_the_optimizer_leaves_the_last_layer_alone_at_first(norm_last_layer):
+    method = harness.make("dino", freeze_epochs=0.5, norm_last_layer=norm_last_layer)  # two steps
+    method.compile(optimizer=optim.build_optimizer("adamw", 1e-3, 0.1, held=method.held), jit_compile=False)
+    method.optimizer.build(method.trainable_variables)
+    last = method.prototypes.trainable_variables
+    assert len(last) == (1 if norm_last_layer else 2)
+    before = [v.numpy() for v in last]
+    slots = [v for v in method.optimizer.variables if "prototypes" in v.path]
+    assert len(slots) == 2 * len(last)
     harness.train(method, harness.batches(2))
-    np.testing.assert_array_equal(method.prototypes.directions.numpy(), before)
+    for variable, value in zip(last, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    assert not any(np.any(slot) for slot in slots)
     harness.train(method, harness.batches(1))
-    assert np.any(method.prototypes.directions.numpy() != before)
+    for variable, value in zip(last, before, strict=True):
+        step = np.abs(variable.numpy() - value * (1 - 1e-3 * 0.1)).max()
+        assert 0 < step <= 1.05e-3, variable.path
+
+
+def test_the_teacher_follows_the_learned_lengths():
+    method = harness.make("dino", norm_last_layer=False, momentum=0.5)
+    harness.train(method, harness.batches(1))
+    student, teacher = method.prototypes.lengths.numpy(), method.target.models[2].layers[-1].lengths.numpy()
+    assert np.any(student != 1)
+    np.testing.assert_allclose(teacher, (1 + student) / 2, rtol=1e-6)
+
+
+def test_the_heads_weights_start_as_the_released_codes():
+    """A normal distribution of deviation 0.02; Keras's truncated one has 0.0176."""
+    head = projection_head(256, 512, 256)
+    for layer in head.layers:
+        for kernel in layer.get_weights()[:1]:
+            assert kernel.std() == pytest.approx(0.02, rel=0.01)
+            assert np.abs(kernel).max() > 0.06
+            assert not np.any(layer.get_weights()[1])
 
 
 def test_the_teachers_temperature_rises_linearly_and_stays():

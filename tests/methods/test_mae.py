@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras.nn import vit
+from ssl_keras.parameter_groups import ParameterGroups
 from tests.methods import harness
 
 vit.ARCHITECTURES["vit_two_blocks"] = vit.Architecture(32, 2, 2)  # twelve take a minute to trace
@@ -60,6 +61,18 @@ def test_hidden_patches_do_not_reach_the_encoder():
     (painted,) = method.paint(images, noise)
     np.testing.assert_allclose(method.paint(np.where(mask, 0.5, images), noise)[0], painted, atol=1e-5)
     assert np.abs(method.paint(np.where(mask, images, 0.5), noise)[0] - painted).max() > 1e-3
+
+
+@pytest.mark.parametrize("ratio, kept", [(0.75, 4), (0.7, 4), (0.4, 9)])
+def test_the_share_that_is_kept_is_cut_off(ratio, kept):
+    assert harness.make("mae", mask_ratio=ratio).kept == kept  # of 16; 4.8 and 9.6
+
+
+def test_the_mask_token_decays_as_all_but_biases_and_norms_do():
+    method = harness.make("mae")
+    treatments = ParameterGroups(exclude_1d=True).resolve(method.trainable_variables)
+    for variable, treatment in zip(method.trainable_variables, treatments, strict=True):
+        assert treatment.excluded == (variable.path.rsplit("/", 1)[-1] in ("bias", "gamma", "beta")), variable.path
 
 
 @pytest.mark.parametrize("option", [{"mask_ratio": 1.0}, {"mask_ratio": 0.0}, {"decoder_dim": 33}])

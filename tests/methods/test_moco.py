@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssl_keras.nn import norm
 from ssl_keras.nn.shuffling_bn import ShufflingBN
 from tests.methods import harness
 
@@ -129,6 +130,31 @@ def test_groups_are_every_nth_row_and_keep_their_size_in_pieces_of_the_batch(row
     centred = ShufflingBN(16, 4).in_groups(lambda g: g - tf.reduce_mean(g, axis=0), tf.constant(x)).numpy()
     for g in range(groups):
         np.testing.assert_allclose(centred[g::groups], x[g::groups] - x[g::groups].mean(axis=0), atol=1e-6)
+
+
+def moved_statistics(splits, micro_batch_size=None, synchronized=None):
+    """Moving mean and variance of the stem after the passes of one step, and what went into them."""
+    with norm.using("batch", synchronized=synchronized):
+        method = harness.make("moco", learning_rate=0.0, bn_splits=splits)
+    method.micro_batch_size = micro_batch_size
+    harness.train(method, harness.batches(1))
+    return {v.path: v.numpy() for v in method.non_trainable_variables if "stem_bn/moving" in v.path}
+
+
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_groups_move_the_moving_statistics_once(synchronized):
+    """Their mean is that of the batch, so that the moving mean is as without groups."""
+    whole, groups = (moved_statistics(splits, synchronized=synchronized) for splits in (1, 8))
+    for path, value in whole.items():
+        if path.endswith("mean") and "target" not in path:
+            np.testing.assert_allclose(groups[path], value, rtol=1e-4, atol=1e-6)
+
+
+def test_pieces_and_groups_move_the_moving_statistics_once():
+    whole, pieces = moved_statistics(1), moved_statistics(4, micro_batch_size=8)
+    for path, value in whole.items():
+        if path.endswith("mean") and "target" not in path:
+            np.testing.assert_allclose(pieces[path], value, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("hidden, layers", [(0, 1), (48, 2)])

@@ -56,3 +56,9 @@ def test_loss_starts_near_that_of_chance():
 def test_a_temperature_of_zero_is_refused():
     with pytest.raises(ValueError, match="temperature"):
         harness.make("simclr", temperature=0.0)
+
+
+def test_the_released_codes_loss_is_twice_the_papers():
+    z = np.random.default_rng(0).normal(size=(2, 6, 32)).astype(np.float32)
+    paper, code = (harness.make("simclr", loss_scale=scale).contrast(*z) for scale in (1.0, 2.0))
+    assert float(code) == pytest.approx(2 * float(paper), rel=1e-6)

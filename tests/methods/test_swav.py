@@ -57,6 +57,24 @@ def test_the_queue_holds_the_large_views_features():
     assert np.any(method.queues[0].read() != method.queues[1].read())
 
 
+def test_the_queue_counts_once_it_is_full():
+    """As in the released code, whose queue starts as zeros and counts when its last row is another one."""
+    method = harness.make("swav", queue_start=0.1)  # step 1 of 10; the queue holds two batches
+    counted, prediction = [], method.swapped_prediction
+
+    def record(scores, remembered, use_queue):
+        counted.append(bool(use_queue))
+        return prediction(scores, remembered, use_queue)
+
+    method.swapped_prediction = record
+    random = [queue.read().numpy() for queue in method.queues]
+    for batch in harness.batches(4):
+        method.train_step(batch)
+        if counted[-1]:
+            assert not any(np.any(queue.read().numpy() == old) for queue, old in zip(method.queues, random))
+    assert counted == [False, False, False, True]
+
+
 def test_prototypes_are_held_still_at_first():
     method = harness.make("swav", freeze_epochs=0.5)  # two steps
     method.prototypes.normalize()

@@ -1,5 +1,6 @@
 """The fused batch normalization computes what Keras's does, and leaves as Keras's."""
 
+import contextlib
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras.nn.batch_norm import FusedBatchNormalization, as_stock
+from ssl_keras.nn.batch_norm import FusedBatchNormalization, as_stock, holding, one_pass
 
 STOCK = {"momentum": 0.9, "epsilon": 1e-5}
 
@@ -133,3 +134,23 @@ def test_its_own_config_survives_saving(tmp_path):
     again = keras.saving.load_model(tmp_path / "model.keras").layers[0]
     assert isinstance(again, FusedBatchNormalization)
     assert again.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+@pytest.mark.parametrize("synchronized", [False, True])
+@pytest.mark.parametrize("held", [False, True])
+def test_several_passes_move_the_statistics_once_by_their_mean(momentum, synchronized, held):
+    if synchronized and held:
+        return  # refused
+    parts = np.random.default_rng(0).normal(2.0, 3.0, (5, 6, 3)).astype("float32")
+    layer = FusedBatchNormalization(momentum=momentum, synchronized=synchronized)
+    layer.build((None, 3))
+    statistics = {}
+    with holding(statistics) if held else contextlib.nullcontext():
+        for i, part in enumerate(parts):
+            with one_pass(i + 1, len(parts)):
+                layer(part, training=True)
+    mean, variance = (statistics[id(v)][1] if held else v for v in (layer.moving_mean, layer.moving_variance))
+    np.testing.assert_allclose(mean, (1 - momentum) * parts.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(variance, momentum + (1 - momentum) * parts.var(1).mean(0), rtol=1e-5)
+    assert layer.momentum == layer.get_config()["momentum"] == momentum

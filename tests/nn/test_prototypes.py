@@ -71,19 +71,20 @@ def test_normalize_makes_every_prototype_unit_length():
     np.testing.assert_allclose(np.linalg.norm(layer.directions.numpy(), axis=1), 1, atol=1e-6)
 
 
-def test_frozen_prototypes_get_no_gradient_but_pass_it_on():
-    layer = Prototypes(5, 8, weight_norm=True)
-    z = tf.random.stateless_normal([7, 8], [0, 0])
-    for frozen in (False, True):
-        with tf.GradientTape() as tape:
-            tape.watch(z)
-            loss = tf.reduce_sum(layer(z, frozen=tf.constant(frozen)) ** 2)
-        to_z, to_prototypes = tape.gradient(loss, [z, layer.directions.value])
-        assert np.any(to_z) and bool(np.any(to_prototypes)) is not frozen
+def test_a_learned_length_starts_at_one_and_scales_a_prototypes_scores():
+    layer, plain = Prototypes(5, 8, weight_norm=True, learn_length=True), Prototypes(5, 8, weight_norm=True)
+    plain.directions.assign(layer.directions)
+    z = np.random.default_rng(0).normal(size=(7, 8)).astype(np.float32)
+    np.testing.assert_array_equal(layer(z), plain(z))
+    lengths = np.arange(1.0, 6.0, dtype=np.float32)[:, None]
+    layer.lengths.assign(lengths)
+    np.testing.assert_allclose(layer(z), plain(z) * lengths[:, 0], rtol=1e-6)
+    assert [v.path for v in layer.trainable_variables] == ["prototypes/directions", "prototypes/lengths"]
 
 
-def test_a_copy_made_from_the_config_has_the_same_scores():
-    layer = Prototypes(5, 8, weight_norm=True)
+@pytest.mark.parametrize("learn_length", [False, True])
+def test_a_copy_made_from_the_config_has_the_same_scores(learn_length):
+    layer = Prototypes(5, 8, weight_norm=True, learn_length=learn_length)
     model = keras.Sequential([keras.Input((8,)), layer])
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())

@@ -86,7 +86,7 @@ def test_initial_values(model):
     weights = {v.path: v.numpy() for v in model.trainable_variables}
     query, key = (next(w for p, w in weights.items() if f"block1_attention_{n}/kernel" in p) for n in ("query", "key"))
     assert not np.allclose(query, key)
-    assert np.isclose(query.std(), np.sqrt(2 / (192 + 192)), rtol=0.02)
+    assert np.isclose(query.std(), np.sqrt(2 / (192 + 3 * 192)), rtol=0.02)  # a part of one matrix [D, 3 D]
     patch = next(w for p, w in weights.items() if "patch_projection/kernel" in p)
     assert np.isclose(patch.std(), np.sqrt(2 / (48 + 192)), rtol=0.02)
     assert all(np.all(w == 0) for p, w in weights.items() if p.endswith("bias"))
@@ -128,3 +128,11 @@ def test_a_saved_model_loads_without_this_package(model, tmp_path):
     )
     subprocess.run([sys.executable, "-I", "-c", program], cwd=tmp_path, check=True)
     np.testing.assert_allclose(np.load(tmp_path / "h.npy"), model(x), atol=1e-5)
+
+
+def test_query_key_and_value_start_as_parts_of_one_matrix(model):
+    """Xavier's bound of a kernel [D, 3 D], as in the released code, and that of [D, D] for the output."""
+    kernels = {v.path: v.numpy() for v in model.trainable_variables}
+    for part, fan_out in (("query", 3 * 192), ("key", 3 * 192), ("value", 3 * 192), ("output", 192)):
+        kernel = next(w for path, w in kernels.items() if f"block1_attention_{part}/kernel" in path)
+        assert np.abs(kernel).max() == pytest.approx((6 / (192 + fan_out)) ** 0.5, rel=1e-3)

@@ -1,0 +1,96 @@
+"""Every flagfile trains: two steps of its method, views and optimizer, with networks, images and batches made small."""
+
+import dataclasses
+import functools
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ssl_keras import experiment, methods
+from ssl_keras.data import batches
+from ssl_keras.nn import vit
+from tests.test_flagfiles import FLAGFILES, ROOT, read
+
+BATCH = 16
+SMALL = {  # the largest value of an argument that sets a size
+    "hidden_dim": 32,
+    "bottleneck_dim": 16,
+    "projection_dim": 32,
+    "projector_dim": 32,
+    "predictor_dim": 16,
+    "embedding_dim": 16,
+    "tile_dim": 8,
+    "column_dim": 16,
+    "prototypes": 32,
+    "negatives": 16,
+    "queue_length": 2 * BATCH,
+    "decoder_dim": 32,
+    "decoder_depth": 1,
+    "decoder_heads": 2,
+}
+IN_PROPORTION = ("context_prediction", "jigsaw")  # whose patches are given in pixels of their own views
+
+
+def small(settings):
+    """The recipe on 16 images of the built-in scenes, with a narrow network of its kind."""
+    method = methods.load(settings.method)
+    settings = dataclasses.replace(
+        settings,
+        data=f"builtin:scenes:{BATCH}",
+        train_examples=None,
+        canvas_size=None,
+        channels=3,
+        dtype="uint8",
+        backbone="vit_tiny" if settings.backbone.startswith("vit") else "resnet8",
+        width=1.0 if settings.backbone.startswith("vit") else 0.125,
+        patch=8 if settings.patch else None,
+        image_size=settings.image_size if settings.method in IN_PROPORTION else 32,
+        batch_size=BATCH,
+        jit_compile="false",
+    )
+    given = experiment.method_arguments(settings, method)
+    defaults = inspect.signature(method.__init__).parameters
+    sizes = {
+        name: min(given.get(name, defaults[name].default), most) for name, most in SMALL.items() if name in defaults
+    }
+    return dataclasses.replace(
+        settings, method_arg=(*settings.method_arg, *(f"{name}={size}" for name, size in sizes.items()))
+    )
+
+
+@functools.cache
+def canvases(image_size, needs_labels):
+    settings = read(ROOT / "flags" / ("supervised.flags" if needs_labels else "simclr.flags"))
+    settings = dataclasses.replace(settings, data=f"builtin:scenes:{4 * BATCH}", image_size=image_size)
+    method = methods.load(settings.method)
+    source = experiment.open_training_source(settings, method)
+    settings, spec = experiment.resolve(settings, source, method)
+    return experiment.load(source, spec, settings)
+
+
+@pytest.fixture(autouse=True)
+def narrow_vits_and_plain_views(monkeypatch):
+    """XLA takes seconds for each view that it compiles."""
+    monkeypatch.setattr(experiment, "RandomViews", functools.partial(experiment.RandomViews, jit_compile=False))
+    for name in vit.ARCHITECTURES:
+        monkeypatch.setitem(vit.ARCHITECTURES, name, vit.Architecture(32, 2, 1))
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: str(path.relative_to(ROOT / "flags")))
+def test_a_recipe_trains(path):
+    settings = small(read(path))
+    method_class = methods.load(settings.method)
+    settings = dataclasses.replace(settings, views=settings.views or method_class.default_views)
+    data = canvases(settings.image_size, method_class.needs_labels)
+    arguments = experiment.method_arguments(settings, method_class)
+    method = experiment.compiled_method(settings, method_class, arguments, data)
+    before = [v.numpy() for v in method.backbone.trainable_variables]
+    for batch in batches.train_batches(data, BATCH, seed=0).take(2):
+        loss = method.train_step(batch)["loss"]
+    assert np.isfinite(float(loss))
+    # The first step of a warm-up has a rate of 0.
+    moved = [np.any(v.numpy() != w) for v, w in zip(method.backbone.trainable_variables, before, strict=True)]
+    assert any(moved)
+    assert all(np.all(np.isfinite(tf.convert_to_tensor(v))) for v in method.trainable_variables)
