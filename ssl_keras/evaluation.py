@@ -67,7 +67,7 @@ def _rows(request: Request, data: LabelledData) -> Iterator[dict]:
         return {"encoder": name, "layer": layer, "eval": evaluation} | result | known | caveat
 
     def failed(name: str, layers: Iterable[str], error: ValueError) -> list[dict]:
-        result = {"top1": None, "error": str(error)}
+        result = {"top1": None, "error": sentence(error)}
         return [row(name, layer, evaluation, result) for layer in layers for evaluation in request.evaluations]
 
     for name in request.encoders:
@@ -88,8 +88,14 @@ def _rows(request: Request, data: LabelledData) -> Iterator[dict]:
                 try:
                     result = score(evaluation, *pair, request) | encoder.classes()
                 except ValueError as error:
-                    result = {"top1": None, "error": str(error)}
+                    result = {"top1": None, "error": sentence(error)}
                 yield row(name, layer, evaluation, result)
+
+
+def sentence(error: ValueError) -> str:
+    """What an error says; TensorFlow puts the lines of code that a traced function went through before it."""
+    lines = str(error).strip().splitlines() or [repr(error)]
+    return lines[-1].strip().removeprefix("ValueError: ")
 
 
 def score(evaluation: str, train: features.Features, test: features.Features, request: Request) -> dict:

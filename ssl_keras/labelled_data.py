@@ -40,7 +40,9 @@ class LabelledData:
         model = None
         if name not in ("random", "pixels"):
             model = export.load_encoder(os.path.join(config.workdir, "encoder.keras") if name == "run" else name)
-            size, channels, dtype = model.input_shape[1], model.input_shape[-1], features.input_dtype(model)
+            (_, size, width, channels), dtype = model.input_shape, features.input_dtype(model)
+            if size is None or size != width or channels is None:
+                raise ValueError(f"its images are {size} x {width} x {channels}: expected squares of a fixed size")
         pair = self._load(CanvasSpec(config.canvas_size if size == config.image_size else size, channels, dtype))
         if name == "random":
             backbone = experiment.untrained_backbone(config, *experiment.channel_statistics(pair[0]))
@@ -59,7 +61,7 @@ class LabelledData:
     def lines(self, pair: tuple) -> list[str]:
         """What is to be known about the images: where they come from, what was passed over, the classes."""
         train, test = pair
-        lines = [f"training images: {self.train.name} ({len(train)}); test images: {self.test.name} ({len(test)})"]
+        lines = [f"{self.train.name}: {counted(len(train), 'training image')}, {counted(len(test), 'test image')}"]
         lines += [self.note, *dict.fromkeys((*self.train.remarks, *self.test.remarks))]
         bad = [*train.bad, *test.bad]
         if bad:

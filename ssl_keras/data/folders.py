@@ -57,13 +57,15 @@ def _scored_on(layout: Layout) -> Part | None:
 def _said_of_splits(layout: Layout, scored: Part | None) -> list[str]:
     if scored is None:
         return []
-    sentence = f"splits: {_sized(layout.train)} for training, {_sized(scored)} for scores"
-    unused = [_sized(part) + " without classes" * (not part.classes) for part in layout.held_out if part is not scored]
-    return [sentence + (f"; not used: {', '.join(unused)}" if unused else "")]
+    score = f", {_sized(scored)} for scores" if scored.classes else ""
+    unused = [_sized(part) for part in layout.held_out if part is not scored or not score]
+    return [
+        f"splits: {_sized(layout.train)} for training{score}" + (f"; not used: {', '.join(unused)}" if unused else "")
+    ]
 
 
 def _sized(part: Part) -> str:
-    return f"{shown(part.name)} ({counted(len(part.paths), 'image')})"
+    return f"{shown(part.name)} ({counted(len(part.paths), 'image')}{'' if part.classes else ', no classes'})"
 
 
 def _source(root: Path, part: Part, class_names: tuple[str, ...] | None, has_test: bool, remarks: list[str]) -> Source:

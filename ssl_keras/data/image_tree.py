@@ -119,7 +119,7 @@ def _enter(entry: os.DirEntry, name: str, way: tuple[str, ...], tree: ImageTree)
         tree.nowhere.add(name)
     elif small not in SYSTEM_FILES:
         ending = _ENDING.search(small)
-        tree.no_images.add(name, "special files" if not is_file else ending[0] if ending else NO_ENDING)
+        tree.no_images.add(name, "special" if not is_file else ending[0] if ending else NO_ENDING)
     return None
 
 
@@ -136,6 +136,7 @@ def _holds(folder: str, other: str) -> bool:
 
 
 def _sorts(counts: Counter, most: int = 5) -> str:
-    common = counts.most_common(most if len(counts) > most + 1 else most + 1)
+    common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    common = common[: most if len(counts) > most + 1 else most + 1]
     rest = counts.total() - sum(count for _, count in common)
     return ", ".join([f"{count} {sort}" for sort, count in common] + [f"{rest} with other endings"] * (rest > 0))

@@ -94,7 +94,8 @@ def arrange(paths: list[str], folders: list[str]) -> Layout:
     elif len(subfolders) > 1 and all(all(_splits(folders, f"{base}{name}/")) for name in subfolders):
         layout = _class_first_layout(paths, base)
     else:
-        return Layout(_part(base, paths, base), [], _taken_for_classes(trains + helds, subfolders))
+        alone = [f"no classes: {base[:-1]} is the one folder that holds images"] if base and not subfolders else []
+        return Layout(_part(base, paths, base), [], alone + _taken_for_classes(trains + helds, subfolders))
 
     used = {path for part in (layout.train, *layout.held_out) for path in part.paths}
     outside = [path for path in paths if path not in used]

@@ -18,7 +18,7 @@ from ssl_keras.evals.features import Features, check
 
 PENALTIES = tuple(10.0**e for e in range(-5, 3))  # C of scikit-learn: the inverse strength of the L2 penalty
 HELD_OUT = 0.2
-UNCHOSEN = 1.0  # the penalty where no image can be held out
+UNCHOSEN = 1.0  # the penalty where images of several classes cannot be held out
 
 
 def evaluate(train: Features, test: Features, seed: int = 0, iterations: int = 300) -> dict:
@@ -28,7 +28,7 @@ def evaluate(train: Features, test: Features, seed: int = 0, iterations: int = 3
     Args:
         train: fitted on. test: scored once.
         seed: of the stratified choice of held-out rows: a fifth, or one for each class where that is more. A class's
-            only image is not held out; where all are such, the penalty is not chosen but 1.
+            only image is not held out; where fewer than two classes have several images, the penalty is not chosen: 1.
         iterations: at most so many L-BFGS steps for each penalty.
 
     Returns:
@@ -48,7 +48,7 @@ def evaluate(train: Features, test: Features, seed: int = 0, iterations: int = 3
     scores = {}
     for c in PENALTIES if len(held) else ():
         scores[c] = _fit(x[fit], train.labels[fit], c, iterations).score(x[held], train.labels[held])
-    best = max(scores, key=scores.get, default=UNCHOSEN)
+    best = max(scores, key=lambda c: (scores[c], -abs(math.log(c))), default=UNCHOSEN)  # of equals the most moderate
     final = _fit(x, train.labels, best, iterations)
     return {
         "top1": float(final.score(x_test, test.labels)),
@@ -63,10 +63,10 @@ def evaluate(train: Features, test: Features, seed: int = 0, iterations: int = 3
 def _split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows to fit on, among them one of each class at least, and rows to choose the penalty on, perhaps none."""
     _, number, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    several = np.flatnonzero(counts[number] > 1)
-    if not len(several):
-        return np.arange(len(labels)), several
-    size = max(math.ceil(HELD_OUT * len(several)), int((counts > 1).sum()))  # at most half, as each class has two
+    several, classes = np.flatnonzero(counts[number] > 1), int((counts > 1).sum())
+    if classes < 2:
+        return np.arange(len(labels)), np.arange(0)
+    size = max(math.ceil(HELD_OUT * len(several)), classes)  # at most half, as each class has two
     fit, held = train_test_split(several, test_size=size, random_state=seed, stratify=labels[several])
     return np.concatenate([fit, np.flatnonzero(counts[number] == 1)]), held
 
