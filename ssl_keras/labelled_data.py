@@ -26,8 +26,9 @@ class LabelledData:
         train, test, self.note = sources.train_and_test(
             config.data, config.data_dir, config.canvas_size or config.image_size
         )
-        # A run's own number of images may be more than the part that is left for training here.
-        examples = min(config.train_examples or len(train), len(train)) if config.workdir else config.train_examples
+        examples = config.train_examples
+        if examples and config.workdir:  # a run's own number may be more than the part that is left for training here
+            examples = min(examples, len(train))
         self.train, self.test = sources.take(train, examples), sources.take(test, test_examples)
         sources.check_classes(self.train)
         self.config, _ = experiment.resolve(config, self.train, methods.load(config.method))

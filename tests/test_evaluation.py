@@ -1,5 +1,6 @@
 """Evaluations of small, odd and broken data, in this process and as a user starts them."""
 
+import dataclasses
 import json
 
 import keras
@@ -11,6 +12,7 @@ from ssl_keras import evaluation, experiment
 from ssl_keras.config import Config
 from ssl_keras.data.canvases import CanvasSpec, load_canvases
 from ssl_keras.data.sources import open_source
+from ssl_keras.labelled_data import LabelledData
 from tests.runs import run_tool
 
 
@@ -49,16 +51,15 @@ def test_ten_classes_of_three_images_are_scored(tmp_path):
 
 def test_one_class_is_refused_in_words(tmp_path):
     write_images(tmp_path, {"train/cat": 5, "train/dog": 5, "test/cat": 2})
-    labels = np.zeros(8, int)
     np.save(tmp_path / "a.npy", np.zeros((8, 16, 16, 3), np.uint8))
-    np.save(tmp_path / "a.labels.npy", labels)
+    np.save(tmp_path / "a.labels.npy", np.zeros(8, int))
     with pytest.raises(ValueError, match="labelled images of one class only"):
         asked(f"npy:{tmp_path}/a.npy")
     np.save(tmp_path / "a.labels.npy", np.arange(8) // 5)
     with pytest.raises(ValueError, match="labelled images of one class only"):
         asked(f"npy:{tmp_path}/a.npy", train_examples=3)
-    with pytest.raises(ValueError, match=r"no labels.*train is the one folder that holds images|no labels"):
-        asked(f"folder:{tmp_path}/train/cat")
+    with pytest.raises(ValueError, match="no labels.*no classes: cat is the one folder that holds images"):
+        asked(f"folder:{tmp_path}/test")
 
 
 def test_what_is_known_of_the_data_is_printed_and_stands_in_the_rows(tmp_path, capsys):
@@ -69,6 +70,14 @@ def test_what_is_known_of_the_data_is_printed_and_stands_in_the_rows(tmp_path, c
     assert "classes (training + test images): cat 6 + 2, dog 4 + 1" in said
     assert "1 .heic" in said and "not used: Valid (2 images)" in said
     assert rows[0]["classes"] == {"cat": [6, 2], "dog": [4, 1]} and rows[0]["split"] == f"test images: {tmp_path}/TEST"
+
+
+def test_a_runs_number_of_images_is_a_limit_where_a_part_is_held_out(tmp_path):
+    write_images(tmp_path, {"cat": 10, "dog": 10})
+    of_a_run = Config(data=f"folder:{tmp_path}", train_examples=20, workdir=str(tmp_path))
+    assert len(LabelledData(of_a_run, None).train) == 16
+    with pytest.raises(ValueError, match="20 images asked for"):
+        LabelledData(dataclasses.replace(of_a_run, workdir=""), None)
 
 
 def test_sparse_class_numbers_cost_nothing(tmp_path):
