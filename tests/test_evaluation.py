@@ -58,7 +58,7 @@ def test_one_class_is_refused_in_words(tmp_path):
     np.save(tmp_path / "a.labels.npy", np.arange(8) // 5)
     with pytest.raises(ValueError, match="labelled images of one class only"):
         asked(f"npy:{tmp_path}/a.npy", train_examples=3)
-    with pytest.raises(ValueError, match="no labels.*no classes: cat is the one folder that holds images"):
+    with pytest.raises(ValueError, match=r"no labels.*no classes: cat is the one folder that holds images"):
         asked(f"folder:{tmp_path}/test")
 
 
