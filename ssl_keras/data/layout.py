@@ -20,7 +20,6 @@ class Part:
         name: its folder below the root, "" for the root itself.
         paths: relative to the root, with forward slashes, sorted.
         classes: the name of each image's class (None: it has none), or None where there are no classes.
-        beside: the images without a class where others have one.
         mostly_beside: folders that are no classes because as many images lie beside them as in them, or more.
     """
 
