@@ -2,14 +2,13 @@
 
 import dataclasses
 import os
+from collections.abc import Iterable, Iterator
 
-import numpy as np
-
-from ssl_keras import experiment, export, files, methods
+from ssl_keras import files, methods
 from ssl_keras.config import Config, read_run
-from ssl_keras.data import sources
-from ssl_keras.data.canvases import CanvasSpec, load_canvases
+from ssl_keras.data.pipeline import BadFilesError
 from ssl_keras.evals import EVALUATIONS, features, knn, linear
+from ssl_keras.labelled_data import Encoder, LabelledData
 from ssl_keras.nn import stages
 
 
@@ -25,6 +24,7 @@ class Request:
         layers: where each encoder is cut: names of `nn.stages`, "representation" for its own output, or "all".
         test_examples: the first so many test images; None: all.
         knn: options of `knn.evaluate`.
+        output: a JSON file for all rows, or None.
     """
 
     encoders: tuple[str, ...]
@@ -33,39 +33,79 @@ class Request:
     layers: tuple[str, ...]
     test_examples: int | None
     knn: dict
+    output: str | None = None
 
 
 def evaluate(request: Request) -> list[dict]:
-    """Runs each evaluation for each encoder; a run's results are also written to its `evals/NAME.json`.
+    """Runs each evaluation for each encoder. Each result is written when it is there: a run's to its `evals/NAME.json`,
+    all of them to `request.output`. Lines about the data are printed.
 
     Returns:
         A row for each encoder, layer and evaluation: {"encoder", "layer", "eval", "top1", ... and all that the score
-        was measured with}; "caveat" where the run's method has one.
+        was measured with}; "classes": {name: [training images, test images]}; "caveat" where there is one. Where an
+        evaluation cannot be made, "top1" is None and "error" says why.
     """
     check(request)
-    data = LabelledData(request)
-    caveats = methods.load(request.config.method).caveats
+    data = LabelledData(request.config, request.test_examples)
     rows = []
-    for name in request.encoders:
-        encoder = data.encoder(name)
-        for layer in layers_of(encoder, request.layers):
-            train, test = encoder.features(layer)
-            for evaluation in request.evaluations:
-                if evaluation == "knn":
-                    score = knn.evaluate(train, test, **request.knn)
-                else:
-                    score = linear.evaluate(train, test, seed=request.config.seed)
-                row = {"encoder": name, "layer": layer, "eval": evaluation, **score}
-                row |= {"data": request.config.data, "split": data.note}
-                if name == "run" and evaluation in caveats:
-                    row["caveat"] = caveats[evaluation]
-                if request.config.workdir:
-                    write(row, request.config.workdir)
-                rows.append(row)
+    for row in _rows(request, data):
+        rows.append(row)
+        if request.config.workdir and "error" not in row:  # what an earlier evaluation wrote stays
+            write(row, request.config.workdir)
+        if request.output:
+            files.write_json(request.output, rows, files.holds_rows)
     return rows
 
 
-def layers_of(encoder: "Encoder", wanted: tuple[str, ...]) -> list[str]:
+def _rows(request: Request, data: LabelledData) -> Iterator[dict]:
+    """The rows of `evaluate`, one after the other."""
+    caveats = methods.load(request.config.method).caveats
+
+    def row(name: str, layer: str, evaluation: str, result: dict) -> dict:
+        caveat = {"caveat": caveats[evaluation]} if name == "run" and evaluation in caveats else {}
+        known = {"data": request.config.data, "split": data.note}
+        return {"encoder": name, "layer": layer, "eval": evaluation} | result | known | caveat
+
+    def failed(name: str, layers: Iterable[str], error: ValueError) -> list[dict]:
+        result = {"top1": None, "error": sentence(error)}
+        return [row(name, layer, evaluation, result) for layer in layers for evaluation in request.evaluations]
+
+    for name in request.encoders:
+        try:
+            encoder = data.encoder(name)
+        except BadFilesError:
+            raise  # the images are those of all encoders
+        except ValueError as error:
+            yield from failed(name, request.layers, error)
+            continue
+        for layer in layers_of(encoder, request.layers):
+            try:
+                pair = encoder.features(layer)
+            except ValueError as error:
+                yield from failed(name, [layer], error)
+                continue
+            for evaluation in request.evaluations:
+                try:
+                    result = score(evaluation, *pair, request) | encoder.classes()
+                except ValueError as error:
+                    result = {"top1": None, "error": sentence(error)}
+                yield row(name, layer, evaluation, result)
+
+
+def sentence(error: ValueError) -> str:
+    """What an error says; TensorFlow puts the lines of code that a traced function went through before it."""
+    lines = str(error).strip().splitlines() or [repr(error)]
+    return lines[-1].strip().removeprefix("ValueError: ")
+
+
+def score(evaluation: str, train: features.Features, test: features.Features, request: Request) -> dict:
+    """What one evaluation finds."""
+    if evaluation == "knn":
+        return knn.evaluate(train, test, **request.knn)
+    return linear.evaluate(train, test, seed=request.config.seed)
+
+
+def layers_of(encoder: Encoder, wanted: tuple[str, ...]) -> list[str]:
     """The layers to judge, "all" written out; pixels have none but themselves."""
     if encoder.model is None:
         return [stages.WHOLE]
@@ -83,6 +123,11 @@ def write(row: dict, workdir: str) -> None:
 
 def check(request: Request) -> None:
     """Raises ValueError for a request that cannot be served, before data is read."""
+    if request.output:
+        files.refuse_foreign(request.output, files.holds_rows)
+    for flag, names in (("encoder", request.encoders), ("eval", request.evaluations)):
+        if not names:
+            raise ValueError(f"--{flag} names nothing")
     for name in request.evaluations:
         if name not in EVALUATIONS:
             raise ValueError(f"unknown evaluation {name!r}; known: {', '.join(EVALUATIONS)}")
@@ -91,61 +136,14 @@ def check(request: Request) -> None:
             raise ValueError("--workdir is missing: give a run's folder, or --encoder=FILE, random or pixels")
         if name not in ("run", "random", "pixels") and not os.path.isfile(name):
             raise ValueError(f"no encoder at {name!r}: give an encoder.keras file, run, random or pixels")
-    if request.knn["k"] < 1 or request.knn["temperature"] <= 0:
+    if request.knn["k"] < 1 or not request.knn["temperature"] > 0:
         raise ValueError(f"--knn_k must be at least 1 and --knn_temperature greater than 0, got {request.knn}")
     if request.test_examples is not None and request.test_examples < 1:
         raise ValueError(f"--test_examples must be greater than 0, got {request.test_examples}")
-
-
-class LabelledData:
-    """Train and test images of a request, decoded once for each canvas type that its encoders need."""
-
-    def __init__(self, request: Request):
-        config = request.config
-        train, test, self.note = sources.train_and_test(
-            config.data, config.data_dir, config.canvas_size or config.image_size
-        )
-        self.train, self.test = sources.take(train, config.train_examples), sources.take(test, request.test_examples)
-        self.config, _ = experiment.resolve(config, self.train, methods.load(config.method))
-        self.canvases: dict[CanvasSpec, tuple] = {}
-
-    def encoder(self, name: str) -> "Encoder":
-        """The named encoder, with the images in the form that it takes."""
-        config = self.config
-        size, channels, dtype = config.image_size, config.channels, config.dtype
-        model = None
-        if name not in ("random", "pixels"):
-            model = export.load_encoder(os.path.join(config.workdir, "encoder.keras") if name == "run" else name)
-            size, channels, dtype = model.input_shape[1], model.input_shape[-1], features.input_dtype(model)
-        pair = self._load(CanvasSpec(config.canvas_size if size == config.image_size else size, channels, dtype))
-        if name == "random":
-            backbone = experiment.untrained_backbone(config, *experiment.channel_statistics(pair[0]))
-            model = export.build_encoder(backbone, dtype)
-        return Encoder(model, size, pair)
-
-    def _load(self, spec: CanvasSpec) -> tuple:
-        if spec not in self.canvases:
-            fraction = self.config.max_bad_fraction
-            self.canvases[spec] = (load_canvases(self.train, spec, fraction), load_canvases(self.test, spec, fraction))
-        return self.canvases[spec]
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoder:
-    """An encoder (None: the pixels themselves), the side of its images, and the train and test images as canvases."""
-
-    model: object
-    size: int
-    canvases: tuple
-
-    def features(self, layer: str) -> tuple[features.Features, features.Features]:
-        """Features of the train and the test images at a layer."""
-        encode = features.encode_pixels
-        if self.model is not None:
-            encode = features.encode_with(stages.cut(self.model, layer))
-        classes = int(max(np.max(c.labels) for c in self.canvases)) + 1
-        embed = features.embedder(encode, self.size)
-        return tuple(features.extract(embed, canvases, classes) for canvases in self.canvases)
+    if request.output:
+        if os.path.isdir(request.output):
+            raise ValueError(f"--output={request.output} is a folder: name a JSON file")
+        os.makedirs(os.path.dirname(request.output) or ".", exist_ok=True)
 
 
 def request_from(
@@ -154,6 +152,7 @@ def request_from(
     evaluations: str,
     test_examples: int | None,
     layers: str = stages.WHOLE,
+    output: str | None = None,
     **knn_options,
 ) -> Request:
     """The request of a command line.
@@ -161,38 +160,59 @@ def request_from(
     Args:
         given: fields of `Config` that the command line sets; a `workdir` among them brings the settings of its run.
         encoder, evaluations, layers: lists separated by commas.
+        output: a JSON file; `~` in it and in an encoder's path is the home folder.
     """
     workdir, config = given.get("workdir"), Config()
+    encoders = [os.path.expanduser(name) for name in _names(encoder)]
     if workdir:
         config = dataclasses.replace(read_run(workdir), workdir=workdir)
-        if "run" in encoder.split(",") and not os.path.exists(os.path.join(workdir, "encoder.keras")):
+        if "run" in encoders and not os.path.exists(os.path.join(workdir, "encoder.keras")):
             raise ValueError(f"{workdir!r} holds a run that has not finished: run its tools.pretrain command again")
         if given.get("data", config.data) != config.data:
             config = dataclasses.replace(config, train_examples=None)  # that number was said of the other data
     elif "data" not in given:
         raise ValueError("--data is missing: name the labelled images, or a run's --workdir")
     return Request(
-        tuple(filter(None, encoder.split(","))),
-        tuple(filter(None, evaluations.split(","))),
+        tuple(encoders),
+        tuple(_names(evaluations)),
         dataclasses.replace(config, **given),
-        tuple(filter(None, layers.split(","))) or (stages.WHOLE,),
+        tuple(_names(layers)) or (stages.WHOLE,),
         test_examples,
         knn_options,
+        os.path.expanduser(output) if output else None,
     )
+
+
+def _names(text: str) -> list[str]:
+    """The words of a list separated by commas, each once."""
+    return list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
 
 
 def table(rows: list[dict]) -> str:
     """The rows as text: a line for each encoder and layer, a column for each evaluation, accuracies in per cent.
 
-    Below them stands what is to be known of an evaluation.
+    Below them stands what is to be known of an evaluation. Where one could not be made stands a dash.
     """
     evaluations = list(dict.fromkeys(row["eval"] for row in rows))
-    names = [row["encoder"] + ("" if row["layer"] == stages.WHOLE else f" {row['layer']}") for row in rows]
-    scores = {(name, row["eval"]): row["top1"] for name, row in zip(names, rows)}
+    scores = {(_row_name(row), row["eval"]): row["top1"] for row in rows}
+    names = dict.fromkeys(map(_row_name, rows))
     width = max(map(len, names))
+    shown = {key: "-" if top1 is None else f"{100 * top1:.1f}" for key, top1 in scores.items()}
     lines = [" " * width + "".join(f"{name:>10}" for name in evaluations)]
-    for name in dict.fromkeys(names):
-        lines.append(f"{name:<{width}}" + "".join(f"{100 * scores[name, e]:>10.1f}" for e in evaluations))
+    lines += [f"{name:<{width}}" + "".join(f"{shown[name, e]:>10}" for e in evaluations) for name in names]
     caveats = {row["eval"]: row["caveat"] for row in rows if "caveat" in row}
     lines += [f"{evaluation}: {caveat}" for evaluation, caveat in caveats.items()]
     return "\n".join(lines)
+
+
+def failures(rows: list[dict]) -> list[str]:
+    """A sentence for each reason for which evaluations could not be made."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if "error" in row:
+            reasons.setdefault(row["error"], []).append(f"{row['eval']} of {_row_name(row)}")
+    return [f"{', '.join(which)}: {reason}" for reason, which in reasons.items()]
+
+
+def _row_name(row: dict) -> str:
+    return row["encoder"] + ("" if row["layer"] == stages.WHOLE else f" {row['layer']}")

@@ -236,6 +236,8 @@ def load(source: sources.Source, spec: CanvasSpec, config: Config):
     print(
         f"{source.name}: {len(canvases)} images, canvases {spec.size}x{spec.size}x{spec.channels} {spec.dtype}{skipped}"
     )
+    for remark in source.remarks:
+        print(f"  {remark}")
     return canvases
 
 
@@ -422,18 +424,18 @@ def callbacks(config: Config, method, canvases, checkpoints, position: Position,
 
 def online_knn(config: Config, method, canvases):
     """kNN accuracy among *training* images while training: the test images are not looked at."""
-    if canvases.labels.min() < 0:
-        raise ValueError(f"--knn_every needs labels, and {config.data} has none; leave it out")
-    order = np.random.default_rng(0).permutation(len(canvases))
-    queries = order[: min(KNN_QUERIES, len(order) // 5)]
+    labelled = np.flatnonzero(canvases.labels >= 0)
+    if len(np.unique(canvases.labels[labelled])) < 2:
+        raise ValueError(f"--knn_every needs labelled images of two classes, which {config.data} lacks; leave it out")
+    order = np.random.default_rng(0).permutation(labelled)
+    queries = order[: min(KNN_QUERIES, max(1, len(order) // 5))]
     bank = order[len(queries) :][:KNN_BANK]
 
     bank, queries = canvases.subset(bank), canvases.subset(queries)
     embed = features.embedder(lambda x: method.encoder(x, training=False), config.image_size)
 
     def measure() -> float:
-        classes = class_count(canvases)
-        return knn.evaluate(features.extract(embed, bank, classes), features.extract(embed, queries, classes))["top1"]
+        return knn.evaluate(features.extract(embed, bank), features.extract(embed, queries))["top1"]
 
     return measure
 

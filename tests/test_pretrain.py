@@ -148,6 +148,8 @@ def test_a_folder_with_bad_files_trains_without_them(tmp_path, real_data):
     lines = (tmp_path / "x" / "bad_files.txt").read_text().splitlines()
     named = {pathlib.Path(line.split("\t")[0]).name: line.split("\t")[1] for line in lines}
     assert set(named) == {"truncated.jpg", "empty.jpg", "text_named.png"} and all(named.values())
+    assert "passed over 1 file without an image's ending: 1 .md; first: README.md" in done.stdout
+    assert "3 classes: bad 8, cells 100, photos 600" in done.stdout
     assert json.loads((tmp_path / "x" / "summary.json").read_text())["examples"] == 705
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from ssl_keras import evaluation, export
+from ssl_keras.labelled_data import LabelledData
 from tests.runs import TINY, run_tool
 
 
@@ -136,7 +137,7 @@ def test_random_encoder_is_the_runs_architecture_and_depends_on_the_seed_alone(f
     def features_of(seed):
         given = {"workdir": str(finished), "seed": seed}
         request = evaluation.request_from(given, "random", "knn", 20, k=20, temperature=0.1, center=False)
-        return evaluation.LabelledData(request).encoder("random").features("representation")[1].x
+        return LabelledData(request.config, 20).encoder("random").features("representation")[1].x
 
     np.testing.assert_array_equal(features_of(0), features_of(0))
     assert np.abs(features_of(0) - features_of(1)).max() > 1e-3

@@ -44,26 +44,26 @@ cli.define_path("output", None, "also write all rows to this JSON file")
 def main():
     args = flags.FLAGS
     cli.from_flags()  # checked
-    from ssl_keras import evaluation, files
+    from ssl_keras import evaluation
 
-    if args.output:
-        files.refuse_foreign(args.output, files.holds_rows)
     request = evaluation.request_from(
         cli.given(),
         args.encoder,
         args.eval,
         args.test_examples,
         args.eval_layer,
+        args.output,
         k=args.knn_k,
         temperature=args.knn_temperature,
         center=args.knn_center,
     )
     rows = evaluation.evaluate(request)
     print(evaluation.table(rows))
-    if args.output:
-        files.write_json(args.output, rows, files.holds_rows)
-    if args.workdir:
+    failures = evaluation.failures(rows)
+    if args.workdir and any("error" not in row for row in rows):
         print(f"written to {args.workdir}/evals/")
+    if failures:
+        raise ValueError("; ".join(failures))
 
 
 if __name__ == "__main__":

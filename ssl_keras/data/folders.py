@@ -5,74 +5,90 @@ from pathlib import Path
 
 import numpy as np
 
+from ssl_keras.data.image_tree import EXTENSIONS, image_tree
+from ssl_keras.data.layout import Layout, Part, arrange
 from ssl_keras.data.source import Places, Source
 from ssl_keras.data.transcode import decodable
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
-TEST_FOLDERS = ("test", "val", "validation")
+from ssl_keras.data.words import counted, listing, shown
 
 
 def open_folder(path: str, split: str = "train") -> Source:
-    """All image files below a folder, in the order of their sorted paths.
+    """All image files below a folder, in the order of their sorted paths; links are followed.
 
-    Where the folder holds `train` beside `test` (or `val`), these are the splits. Where every image lies in a
-    subfolder, the first-level subfolders are the classes; otherwise there are no labels. Hidden files and
-    files without an image's extension are passed over.
+    `layout.arrange` says which subfolders are splits and which are classes; `image_tree` says what is an image. What
+    was passed over, and what the subfolders were taken for, stands in the source's remarks.
+
+    Args:
+        path: the folder, absolute or relative, with `~` or without.
+        split: "train": the training images, which are all where there are no splits; "test": those to score on.
+
+    Raises:
+        ValueError: there is no such folder, or no such images in it.
     """
-    root = Path(path).expanduser()
+    root = Path(os.path.expanduser(path))
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise ValueError(f"folder:{path}: {root.absolute()} {what}")
-    held_out = next((root / name for name in TEST_FOLDERS if (root / name).is_dir()), None)
-    has_splits = held_out is not None and (root / "train").is_dir()
-    if split == "test" and not has_splits:
+    tree = image_tree(str(root))
+    if not tree.images:
+        found = "".join(f"; {remark}" for remark in tree.remarks())
+        raise ValueError(f"no images below {root.absolute()}: looked for {' '.join(EXTENSIONS)}{found}")
+    try:
+        layout = arrange(tree.images, tree.folders)
+    except ValueError as error:
+        raise ValueError(f"{root.absolute()}: {error}") from None
+    scored = _scored_on(layout)
+    class_names = tuple(layout.train.class_counts) or None
+    if split == "train":
+        remarks = [*tree.remarks(), *layout.remarks, *_said_of_splits(layout, scored), *layout.train.remarks()]
+        if class_names:
+            remarks.append(f"{len(class_names)} classes: {listing(layout.train.class_counts)}")
+        return _source(root, layout.train, class_names, scored is not None, remarks)
+    if scored is None:
         raise ValueError(f"{root} has no test images of its own: expected the subfolders train and test (or val)")
+    return _source(root, scored, class_names, True, scored.remarks())
 
-    base = root / "train" if has_splits else root
-    class_names = _class_names(_image_paths(base))
-    if split == "test":
-        base = held_out
-    paths = _image_paths(base)
-    if not paths:
-        raise ValueError(f"no images below {base.absolute()}: looked for {' '.join(EXTENSIONS)}")
-    label = _labeller(paths, class_names, base) if class_names else None
+
+def _scored_on(layout: Layout) -> Part | None:
+    """The held-out part that evaluations score on: the first with classes, or the first of all."""
+    return next((part for part in layout.held_out if part.classes), next(iter(layout.held_out), None))
+
+
+def _said_of_splits(layout: Layout, scored: Part | None) -> list[str]:
+    if scored is None:
+        return []
+    score = f", {_sized(scored)} for scores" if scored.classes else ""
+    unused = [_sized(part) for part in layout.held_out if part is not scored or not score]
+    return [
+        f"splits: {_sized(layout.train)} for training{score}" + (f"; not used: {', '.join(unused)}" if unused else "")
+    ]
+
+
+def _sized(part: Part) -> str:
+    return f"{shown(part.name)} ({counted(len(part.paths), 'image')}{'' if part.classes else ', no classes'})"
+
+
+def _source(root: Path, part: Part, class_names: tuple[str, ...] | None, has_test: bool, remarks: list[str]) -> Source:
+    name, paths = str(root / part.name), part.paths
+    label = None
+    if class_names and part.classes:
+        numbers = {name: number for number, name in enumerate(class_names)} | {None: -1}
+        unknown = sorted(set(part.class_counts) - set(class_names))
+        if unknown:
+            raise ValueError(
+                f"{name} has the classes {listing(dict.fromkeys(unknown, ''))} that the training images do not have: "
+                f"{listing(dict.fromkeys(class_names, ''))}"
+            )
+        label = lambda i: numbers[part.classes[i]]  # noqa: E731
     return Source(
-        name=str(base),
+        name=name,
         length=len(paths),
-        read=lambda i: decodable((base / paths[i]).read_bytes()),
-        describe=lambda i: str(base / paths[i]),
+        read=lambda i: decodable((root / paths[i]).read_bytes()),
+        describe=lambda i: shown(str(root / paths[i])),
         label=label,
         class_names=class_names,
-        has_test_split=has_splits,
+        has_test_split=has_test,
         sorted_by_name=True,
-        places=Places([str(base / path) for path in paths], np.arange(len(paths))),
+        places=Places([str(root / path) for path in paths], np.arange(len(paths))),
+        remarks=tuple(remarks),
     )
-
-
-def _image_paths(root: Path) -> list[str]:
-    """Paths relative to the root, with forward slashes, sorted."""
-    found = []
-    for folder, subfolders, files in os.walk(root):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [
-            Path(folder, name).relative_to(root).as_posix()
-            for name in files
-            if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-        ]
-    return sorted(found)
-
-
-def _class_names(paths: list[str]) -> tuple[str, ...] | None:
-    if not paths or any("/" not in path for path in paths):
-        return None
-    return tuple(sorted({path.split("/")[0] for path in paths}))
-
-
-def _labeller(paths: list[str], class_names: tuple[str, ...], base: Path):
-    numbers = {name: number for number, name in enumerate(class_names)}
-    unknown = {path.split("/")[0] for path in paths} - set(numbers)
-    if unknown:
-        raise ValueError(
-            f"{base} has the classes {sorted(unknown)} that the training images do not have: {list(class_names)}"
-        )
-    return lambda i: numbers[paths[i].split("/")[0]]

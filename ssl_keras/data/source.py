@@ -9,6 +9,8 @@ import numpy as np
 
 from ssl_keras.data.reading import PatientReader
 
+LARGEST_LABEL = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Places:
@@ -48,6 +50,7 @@ class Source:
         sorted_by_name: whether the stored order groups like with like, so that its first images are no sample
             of it.
         places: where the encoded images lie in files, or None where they do not.
+        remarks: sentences for the user: what was passed over, and what was taken for what.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Source:
     arrays: tuple[int, str] | None = None
     sorted_by_name: bool = False
     places: Places | None = None
+    remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.length
@@ -82,11 +86,22 @@ class Source:
 
     @cached_property
     def labels(self) -> np.ndarray | None:
-        """Class numbers, int32 [N] (-1: none), or None. Read at first use: record files hold them beside the images."""
+        """Class numbers, int32 [N] (-1: none), or None. Read at first use: record files hold them beside the images.
+
+        Raises:
+            ValueError: a number is below -1 or too large.
+        """
         if self.label is None:
             return None
         label = PatientReader(self.label, self.describe)
-        return np.array([label(i) for i in range(self.length)], np.int32)
+        labels = [label(i) for i in range(self.length)]
+        wrong = next((i for i, number in enumerate(labels) if not -1 <= number <= LARGEST_LABEL), None)
+        if wrong is not None:
+            raise ValueError(
+                f"{self.describe(wrong)} has the label {labels[wrong]}: expected whole numbers from 0 to "
+                f"{LARGEST_LABEL}, or -1 for an image without a class"
+            )
+        return np.array(labels, np.int32)
 
 
 def subset(source: Source, chosen: np.ndarray, name: str) -> Source:
@@ -103,4 +118,5 @@ def subset(source: Source, chosen: np.ndarray, name: str) -> Source:
         arrays=source.arrays,
         sorted_by_name=source.sorted_by_name,
         places=None if source.places is None else source.places.at(chosen),
+        remarks=source.remarks,
     )

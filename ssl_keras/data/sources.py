@@ -1,5 +1,6 @@
 """From the words of `--data` to images: which data there is, which part is for training, which for testing."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -27,7 +28,7 @@ def open_source(
 
     Args:
         spec: one of `SPECS`. N images are rendered of a built-in set (default 4000); SPLIT is tfds's own
-            slicing language (`train[:10%]`) and names the training images.
+            slicing language (`train[:10%]`) and names the training images. `~` in a path is the home folder.
         split: "train", or "test" for the data's own test images.
         data_dir: where tfds finds prepared data sets (default: tfds's own, ~/tensorflow_datasets).
         canvas_size: side of the built-in images, px (default 32); other data has its own sizes.
@@ -39,6 +40,8 @@ def open_source(
     kind, _, rest = spec.partition(":")
     if split not in ("train", "test"):
         raise ValueError(f"unknown split {split!r}: expected train or test")
+    if kind in ("folder", "npy", "tfrecord"):
+        rest = os.path.expanduser(rest)
     if rest:
         if kind == "builtin":
             return open_builtin(rest, split, canvas_size or 32, seed)
@@ -50,7 +53,7 @@ def open_source(
             if split == "test":
                 raise ValueError(f"{spec} has no test images of its own")
             return open_npy(rest) if kind == "npy" else open_tfrecords(rest)
-    hint = f" (did you mean folder:{spec}?)" if os.path.isdir(spec) else ""
+    hint = f" (did you mean folder:{spec}?)" if os.path.isdir(os.path.expanduser(spec)) else ""
     raise ValueError(f"unknown data {spec!r}: expected one of {', '.join(SPECS)}{hint}")
 
 
@@ -60,32 +63,40 @@ def train_and_test(
     """Labelled images to fit an evaluation on, labelled images to score it on, and a note on where these come
     from.
 
-    The data's own test (or validation) split where it has one, else a fifth of each class, drawn by a fixed
-    permutation that depends on `seed` alone.
+    The data's own test (or validation) split where it has one with labels, else a fifth of each class, drawn by a fixed
+    permutation that depends on `seed` alone. Every image has a class, and all classes have names: where the data knows
+    numbers alone, these are the names, and the classes are numbered anew from 0.
 
     Raises:
-        ValueError: the data has no labels.
+        ValueError: the data has no labels, or only one class.
     """
     train = open_source(spec, "train", data_dir, canvas_size, seed)
-    if train.label is None:
+    if train.labels is None or not (train.labels >= 0).any():
         raise ValueError(
             f"{train.name} has no labels, and this needs them: put each class's images in a folder of its own "
             "(folder:PATH with PATH/cat/1.jpg, PATH/dog/2.jpg, ..), an .npy's in PATH.labels.npy (int [N]), a "
-            "TFRecord's in the feature image/class/label"
+            "TFRecord's in the feature image/class/label" + "".join(f"; {remark}" for remark in train.remarks)
         )
+    why = ""
     if train.has_test_split:
         test = open_source(spec, "test", data_dir, canvas_size, seed)
-        return _labelled(train), _labelled(test), f"test images: {test.name}"
+        if test.labels is not None and (test.labels >= 0).any():
+            train, test = _named(train, test)
+            check_classes(train)
+            return _labelled(train), _labelled(test), f"test images: {test.name}"
+        why = f"{test.name} has no labels, so: "
 
+    (train,) = _named(train)
+    check_classes(train)
     held_out = _held_out(train.labels, seed)
     kept = np.flatnonzero((train.labels >= 0) & ~held_out)
-    if not held_out.any() or not len(kept):
+    if not held_out.any():
         raise ValueError(
             f"{train.name}: a test part cannot be held out of {len(train)} images, two of a class are the least"
         )
     where = "folder" if train.sorted_by_name else "data"
     note = (
-        f"held-out {100 * TEST_FRACTION:.0f} % of the {where}'s images; "
+        f"{why}held-out {100 * TEST_FRACTION:.0f} % of the {where}'s images; "
         f"a pretraining run on the {where} saw them without labels"
     )
     return (
@@ -93,6 +104,17 @@ def train_and_test(
         subset(train, np.flatnonzero(held_out), f"{train.name} (held-out part)"),
         note,
     )
+
+
+def check_classes(source: Source) -> None:
+    """Raises ValueError where the labelled images are all of one class, so that nothing is to be told apart."""
+    found = np.unique(source.labels[source.labels >= 0])
+    if len(found) < 2:
+        which = f", {source.class_names[found[0]]!r}" if source.class_names else ""
+        raise ValueError(
+            f"{source.name} has labelled images of one class only{which}: two classes are the least "
+            "(the label -1 is none)"
+        )
 
 
 def take(source: Source, n: int | None, seed: int = 0) -> Source:
@@ -125,9 +147,22 @@ def _held_out(labels: np.ndarray, seed: int) -> np.ndarray:
     return held_out
 
 
+def _named(*parts: Source) -> list[Source]:
+    """The parts, their labels at hand; where classes have numbers alone, these become names and are numbered anew."""
+    names = parts[0].class_names
+    numbers = np.unique(np.concatenate([part.labels[part.labels >= 0] for part in parts]))
+
+    def named(part: Source) -> Source:
+        labels = part.labels
+        if names is None:
+            labels = np.where(labels < 0, -1, np.searchsorted(numbers, labels))
+        known = names if names is not None else tuple(str(number) for number in numbers)
+        return dataclasses.replace(part, label=lambda i: int(labels[i]), class_names=known)
+
+    return [named(part) for part in parts]
+
+
 def _labelled(source: Source) -> Source:
-    if source.label is None:
-        raise ValueError(f"{source.name} has no labels, and an evaluation on it needs them")
     if (source.labels >= 0).all():
         return source
     return subset(source, np.flatnonzero(source.labels >= 0), f"{source.name} (labelled part)")

@@ -11,14 +11,28 @@ from ssl_keras.data import batches
 from ssl_keras.data.decode import MAXIMUM
 from ssl_keras.views.layer import center_view
 
+LARGEST = 1e18  # the squares of larger features are no float32
+
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """Frozen features with their labels: `x` float32 [N, D], `labels` int32 [N] in 0..classes-1."""
+    """Frozen features with their labels: `x` float32 [N, D], `labels` int32 [N], any numbers from 0."""
 
     x: np.ndarray
     labels: np.ndarray
-    classes: int
+
+
+def check(train: Features, test: Features) -> None:
+    """Raises ValueError where no evaluation can be made of the features: none are there, or not all are numbers."""
+    for name, part in (("training", train), ("test", test)):
+        if not len(part.x):
+            raise ValueError(f"there are no {name} images")
+        wrong = int((~(np.abs(part.x).max(axis=1) < LARGEST)).sum())
+        if wrong:
+            raise ValueError(
+                f"the features of {wrong} of {len(part.x)} {name} images are not finite (NaN, or beyond {LARGEST:g}): "
+                "the encoder is of a run that diverged, or expects images of another range"
+            )
 
 
 def embedder(encode: Callable[[tf.Tensor], tf.Tensor], image_size: int) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -36,13 +50,19 @@ def embedder(encode: Callable[[tf.Tensor], tf.Tensor], image_size: int) -> Calla
     return tf.function(embed, reduce_retracing=True)
 
 
-def extract(embed: Callable[[tf.Tensor], tf.Tensor], canvases, classes: int, batch_size: int = 256) -> Features:
-    """The features of all canvases, in order, by an `embedder`; `canvases` have labels of `classes` classes."""
+def extract(embed: Callable[[tf.Tensor], tf.Tensor], canvases, batch_size: int = 256) -> Features:
+    """The features of all canvases, in order, by an `embedder`.
+
+    Raises:
+        ValueError: there are no images.
+    """
     x, labels = [], []
     for batch in batches.eval_batches(canvases, batch_size):
         x.append(embed(batch["image"]).numpy())
         labels.append(batch["label"].numpy())
-    return Features(np.concatenate(x), np.concatenate(labels), classes)
+    if not x:
+        raise ValueError("there are no images to take features of")
+    return Features(np.concatenate(x), np.concatenate(labels))
 
 
 def encode_with(encoder: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:

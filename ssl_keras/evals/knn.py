@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ssl_keras.evals.features import Features
+from ssl_keras.evals.features import Features, check
 
 
 def evaluate(
@@ -13,25 +13,28 @@ def evaluate(
     Args:
         train: the bank. test: the queries.
         k: neighbours; the whole bank where that is smaller.
-        temperature: of the weights, > 0.
+        temperature: of the weights, > 0; towards 0 the nearest neighbour decides alone.
         center: subtract the bank's mean from bank and queries before they are brought to unit length. It takes away the
             offset that all features share, which untrained features and pixels have much of.
         rows: queries compared at a time.
 
     Returns:
         {"top1": accuracy in [0, 1], and the options and sizes that it was measured with}.
+
+    Raises:
+        ValueError: bank or queries are empty or not finite.
     """
+    check(train, test)
     k = min(k, len(train.x))
     offset = train.x.mean(axis=0) if center else 0.0
     bank, queries = _unit(train.x - offset), _unit(test.x - offset)
-    votes_of = np.eye(train.classes, dtype=np.float32)[train.labels]  # [N, classes]
+    classes, numbers = np.unique(train.labels, return_inverse=True)  # numbers [N] in 0..classes-1
     correct = 0
     for start in range(0, len(queries), rows):
         similarity = queries[start : start + rows] @ bank.T
         nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
-        weights = np.exp(np.take_along_axis(similarity, nearest, axis=1) / temperature)
-        votes = np.einsum("qk,qkc->qc", weights, votes_of[nearest])
-        correct += int((votes.argmax(axis=1) == test.labels[start : start + rows]).sum())
+        votes = _votes(np.take_along_axis(similarity, nearest, axis=1), numbers[nearest], len(classes), temperature)
+        correct += int((classes[votes.argmax(axis=1)] == test.labels[start : start + rows]).sum())
     return {
         "top1": correct / len(queries),
         "k": k,
@@ -43,5 +46,16 @@ def evaluate(
     }
 
 
+def _votes(similarity: np.ndarray, numbers: np.ndarray, classes: int, temperature: float) -> np.ndarray:
+    """The weight of each class among the neighbours [Q, k] of each query: [Q, classes]."""
+    # Only ratios of weights count. Those to the nearest are at most 1 and do not overflow at any temperature.
+    with np.errstate(over="ignore", under="ignore"):
+        closeness = (similarity - similarity.max(axis=1, keepdims=True)).astype(np.float64)
+        weights = np.exp(closeness / temperature)
+    cells = np.arange(len(numbers))[:, np.newaxis] * classes + numbers
+    return np.bincount(cells.ravel(), weights.ravel(), len(numbers) * classes).reshape(-1, classes)
+
+
 def _unit(x: np.ndarray) -> np.ndarray:
+    x = x / np.maximum(np.abs(x).max(axis=1, keepdims=True), np.finfo(x.dtype).tiny)  # so that no square underflows
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)

@@ -4,6 +4,7 @@ The features do not change from epoch to epoch, so the convex problem is solved 
 papers' many epochs of SGD; its only choice, the penalty, falls on a held-out part of the training features.
 """
 
+import math
 import os
 import warnings
 
@@ -13,10 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
-from ssl_keras.evals.features import Features
+from ssl_keras.evals.features import Features, check
 
 PENALTIES = tuple(10.0**e for e in range(-5, 3))  # C of scikit-learn: the inverse strength of the L2 penalty
 HELD_OUT = 0.2
+UNCHOSEN = 1.0  # the penalty where images of several classes cannot be held out
 
 
 def evaluate(train: Features, test: Features, seed: int = 0, iterations: int = 300) -> dict:
@@ -25,31 +27,48 @@ def evaluate(train: Features, test: Features, seed: int = 0, iterations: int = 3
 
     Args:
         train: fitted on. test: scored once.
-        seed: of the stratified choice of held-out rows.
+        seed: of the stratified choice of held-out rows: a fifth, or one for each class where that is more. A class's
+            only image is not held out; where fewer than two classes have several images, the penalty is not chosen: 1.
         iterations: at most so many L-BFGS steps for each penalty.
 
     Returns:
-        {"top1": accuracy in [0, 1], "held_out_top1": that of the chosen penalty, "C": the choice, and the sizes}.
+        {"top1": accuracy in [0, 1], "held_out_top1": that of the chosen penalty (None: not chosen), "C": the choice,
+        and the sizes}.
+
+    Raises:
+        ValueError: features are missing or not finite, or the training images are all of one class.
     """
+    check(train, test)
+    if len(np.unique(train.labels)) < 2:
+        raise ValueError("the training images are of one class only: a classifier needs two")
     mean, std = train.x.mean(axis=0), train.x.std(axis=0)
     std = np.where(std > 1e-6 * max(float(std.max()), 1e-12), std, 1.0)  # a constant feature stays one
     x, x_test = (train.x - mean) / std, (test.x - mean) / std
-    counts = np.bincount(train.labels)
-    stratify = train.labels if counts[counts > 0].min() > 1 else None
-    x_fit, x_held, y_fit, y_held = train_test_split(
-        x, train.labels, test_size=HELD_OUT, random_state=seed, stratify=stratify
-    )
-    held_out = {c: _fit(x_fit, y_fit, c, iterations).score(x_held, y_held) for c in PENALTIES}
-    best = max(held_out, key=held_out.get)
+    fit, held = _split(train.labels, seed)
+    scores = {}
+    for c in PENALTIES if len(held) else ():
+        scores[c] = _fit(x[fit], train.labels[fit], c, iterations).score(x[held], train.labels[held])
+    best = max(scores, key=lambda c: (scores[c], -abs(math.log(c))), default=UNCHOSEN)  # of equals the most moderate
     final = _fit(x, train.labels, best, iterations)
     return {
         "top1": float(final.score(x_test, test.labels)),
-        "held_out_top1": float(held_out[best]),
+        "held_out_top1": float(scores[best]) if scores else None,
         "C": best,
         "train_examples": len(x),
         "test_examples": len(x_test),
         "dimension": x.shape[1],
     }
+
+
+def _split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to fit on, among them one of each class at least, and rows to choose the penalty on, perhaps none."""
+    _, number, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    several, classes = np.flatnonzero(counts[number] > 1), int((counts > 1).sum())
+    if classes < 2:
+        return np.arange(len(labels)), np.arange(0)
+    size = max(math.ceil(HELD_OUT * len(several)), classes)  # at most half, as each class has two
+    fit, held = train_test_split(several, test_size=size, random_state=seed, stratify=labels[several])
+    return np.concatenate([fit, np.flatnonzero(counts[number] == 1)]), held
 
 
 def _fit(x: np.ndarray, labels: np.ndarray, c: float, iterations: int) -> LogisticRegression:

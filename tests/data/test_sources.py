@@ -39,10 +39,21 @@ def test_folder_is_recursive_sorted_and_labelled_by_its_subfolders(tmp_path):
     assert not source.has_test_split
 
 
-def test_folder_with_a_loose_image_has_no_labels(tmp_path):
+def test_a_stray_image_has_no_label_and_the_class_folders_stay_classes(tmp_path):
+    write_folder(tmp_path, ["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png", "overview.png"])
+    source = open_source(f"folder:{tmp_path}")
+    assert source.class_names == ("cat", "dog") and source.labels.tolist() == [0, 0, 1, 1, -1]
+    assert "1 image without a class, beside the class folders; first: overview.png" in source.remarks
+    train, test, _ = train_and_test(f"folder:{tmp_path}")
+    assert sorted([*train.labels, *test.labels]) == [0, 0, 1, 1]
+
+
+def test_subfolders_of_a_mostly_flat_folder_are_no_classes(tmp_path):
     write_folder(tmp_path, ["dog/b.png", "loose.png"])
-    assert open_source(f"folder:{tmp_path}").labels is None
-    with pytest.raises(ValueError, match=r"has no labels.*folder of its own"):
+    source = open_source(f"folder:{tmp_path}")
+    assert len(source) == 2 and source.labels is None
+    assert "no classes: as many images lie beside the 1 subfolder (dog) as in them, or more" in source.remarks
+    with pytest.raises(ValueError, match=r"has no labels.*folder of its own.*no classes: as many"):
         train_and_test(f"folder:{tmp_path}")
 
 
@@ -54,6 +65,74 @@ def test_folder_with_train_and_val_has_two_splits(tmp_path):
     write_folder(tmp_path, ["val/wolf/4.png"])
     with pytest.raises(ValueError, match="wolf"):
         train_and_test(f"folder:{tmp_path}")
+
+
+def test_all_three_splits_train_alone_is_trained_on_and_test_scored(tmp_path):
+    names = [f"{split}/{name}/1.png" for split in ("Training", "Testing", "valid") for name in ("cat", "dog")]
+    write_folder(tmp_path, names)
+    assert {open_source(f"folder:{tmp_path}").describe(i) for i in range(2)} == {
+        str(tmp_path / f"Training/{name}/1.png") for name in ("cat", "dog")
+    }
+    train, test, note = train_and_test(f"folder:{tmp_path}")
+    assert len(train) == len(test) == 2 and note == f"test images: {tmp_path}/Testing"
+    assert (
+        "splits: Training (2 images) for training, Testing (2 images) for scores; not used: valid (2 images)"
+        in train.remarks
+    )
+
+
+@pytest.mark.parametrize("flat", ["test/{}.png", "test/unknown/{}.png"])
+def test_a_test_folder_without_classes_is_not_scored_on(tmp_path, flat):
+    write_folder(tmp_path, [f"train/{name}/{i}.png" for name in ("cat", "dog") for i in range(5)])
+    write_folder(tmp_path, [flat.format(i) for i in range(3)])
+    train, test, note = train_and_test(f"folder:{tmp_path}")
+    assert (len(train), len(test)) == (8, 2)
+    assert note.startswith(f"{tmp_path}/test has no labels, so: held-out 20 % of the folder's images")
+    write_folder(tmp_path, ["val/cat/1.png"])
+    assert train_and_test(f"folder:{tmp_path}")[2] == f"test images: {tmp_path}/val"
+
+
+def test_every_spelling_of_a_path_means_the_same(tmp_path, monkeypatch):
+    write_folder(tmp_path / "images", ["cat/1.png", "dog/2.png"])
+    write_records(tmp_path / "a.tfrecord", 2)
+    np.save(tmp_path / "a.npy", np.zeros((2, 8, 8, 3), np.uint8))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for spec in (
+        "folder:{}images",
+        "folder:{}images/",
+        "npy:{}a.npy",
+        "tfrecord:{}a.tfrecord",
+        "tfrecord:{}*.tfrecord",
+    ):
+        for before in (f"{tmp_path}/", "", "./", "~/", "~/images/../"):
+            assert len(open_source(spec.format(before))) == 2
+
+
+def test_classes_known_by_numbers_are_numbered_anew(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((8, 4, 4, 3), np.uint8))
+    np.save(tmp_path / "a.labels.npy", [1_000_000, 7, 7, 1_000_000, 7, 7, -1, 7])
+    train, test, _ = train_and_test(f"npy:{tmp_path}/a.npy")
+    assert train.class_names == test.class_names == ("7", "1000000")
+    assert sorted([*train.labels, *test.labels]) == [0] * 5 + [1] * 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 2**31, 1, 1], r"a.npy\[1\] has the label 2147483648: expected whole numbers from 0"),
+        ([0, 1, -5, 1], r"\[2\] has the label -5"),
+        ([3, 3, 3, 3], "one class only, '3'"),
+        ([-1, 1, -1, 1], "one class only"),
+        ([-1, -1, -1, -1], "no labels"),
+        ([0, 1, -1, -1], "a test part cannot be held out"),
+    ],
+)
+def test_labels_that_no_evaluation_can_use_are_refused(tmp_path, labels, message):
+    np.save(tmp_path / "a.npy", np.zeros((4, 4, 4, 3), np.uint8))
+    np.save(tmp_path / "a.labels.npy", np.array(labels))
+    with pytest.raises(ValueError, match=message):
+        train_and_test(f"npy:{tmp_path}/a.npy")
 
 
 def test_held_out_part_is_a_fixed_fifth_of_each_class(tmp_path):
