@@ -1,7 +1,5 @@
 """Which images a data specification names, and what is said where it names none."""
 
-import struct
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -77,36 +75,6 @@ def test_part_of_a_folder_is_spread_over_it(tmp_path):
     assert len(take(source, None)) == len(take(source, 40)) == 40
     with pytest.raises(ValueError, match=r"41 images asked for.* has 40"):
         take(source, 41)
-
-
-@pytest.mark.parametrize("kind", ["L", "RGB", "RGBA", "P", "1"])
-def test_eight_bit_tiff_is_read(tmp_path, kind):
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)).convert(kind)
-    image.save(tmp_path / "a.tif")
-    found = decode(open_source(f"folder:{tmp_path}").read(0), 3, "uint8")
-    np.testing.assert_array_equal(found, np.asarray(image.convert("RGB")))
-
-
-def test_sixteen_bit_tiff_keeps_its_values(tmp_path):
-    gray = np.random.default_rng(0).integers(0, 65536, (6, 5), dtype=np.uint16)
-    Image.fromarray(gray).save(tmp_path / "gray.tif")
-    found = decode(open_source(f"folder:{tmp_path}").read(0), 1, "uint16")
-    np.testing.assert_array_equal(found[..., 0], gray)
-
-    colour = np.random.default_rng(0).integers(0, 65536, (6, 5, 3), dtype=np.uint16)
-    (tmp_path / "a.tif").write_bytes(colour_tiff(colour))
-    found = decode(open_source(f"folder:{tmp_path}").read(0), 3, "uint16")
-    np.testing.assert_array_equal(found, colour)
-
-
-def colour_tiff(pixels):
-    """An uncompressed 16-bit RGB TIFF of one strip; Pillow cannot write one."""
-    height, width, _ = pixels.shape
-    fields = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, 122), (259, 3, 1, 1), (262, 3, 1, 2)]
-    fields += [(273, 4, 1, 128), (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 1, pixels.nbytes)]
-    directory = b"".join(struct.pack("<HHII", *field) for field in fields)
-    head = b"II*\0" + struct.pack("<IH", 8, len(fields)) + directory + bytes(4)
-    return head + struct.pack("<HHH", 16, 16, 16) + pixels.astype("<u2").tobytes()
 
 
 def test_palette_bmp_shows_its_colours(tmp_path):

@@ -1,0 +1,45 @@
+"""How large an image may be: told from its header, before anything is decoded."""
+
+import io
+
+from PIL import Image
+
+# TensorFlow decodes a JPEG of at most 2**29 values: 178.9 megapixels of three.
+LARGEST = 178.0
+JPEG_VALUES = 2**29
+PIXELS_A_BYTE = 8 * 1032  # no file of these formats packs more: ZIP's densest code, of one-bit pixels
+
+# Pillow's own limit, of bytes and not of pixels where a TIFF is unpacked, would refuse images below this one.
+Image.MAX_IMAGE_PIXELS = None
+
+_limit = LARGEST
+
+
+def set_limit(megapixels: float) -> None:
+    """Sets what every reader of this process refuses from now on, `--max_megapixels`: more than so many."""
+    global _limit
+    _limit = megapixels
+
+
+def check_pixels(pixels: int) -> None:
+    """Raises ValueError for an image of too many pixels."""
+    if pixels > _limit * 1e6:
+        raise ValueError(f"too large: {pixels / 1e6:.1f} megapixels, more than --max_megapixels={_limit:g}")
+
+
+def check_size(encoded: bytes) -> None:
+    """Raises ValueError for an encoded image that is larger than the limit, or than TensorFlow can decode."""
+    if len(encoded) * PIXELS_A_BYTE <= _limit * 1e6:
+        return
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            pixels, values, is_jpeg = image.width * image.height, len(image.getbands()), encoded[:2] == b"\xff\xd8"
+    except Exception:
+        return  # what is wrong with it shows when it is decoded
+    check_pixels(pixels)
+    if is_jpeg and pixels * values > JPEG_VALUES:
+        most = JPEG_VALUES / values / 1e6
+        raise ValueError(
+            f"too large: {pixels / 1e6:.1f} megapixels of {values} values, more than the {most:.1f} that TensorFlow "
+            "decodes; save it smaller"
+        )
