@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 
 from ssl_keras import methods
+from ssl_keras.data import size
+from ssl_keras.files import shown
 from ssl_keras.interrupts import AGAIN, Interrupted
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
@@ -83,6 +85,7 @@ class Config:
     checkpoint_every: str = "1"
     keep_checkpoints: int = 2
     max_bad_fraction: float = 0.01
+    max_megapixels: float = size.LARGEST
     data_service: str | None = None
 
     def differences(self, other: "Config") -> list[str]:
@@ -210,6 +213,7 @@ HELP = {
     "checkpoint_every": "between checkpoints: epochs, such as 1, or minutes, such as 30min",
     "keep_checkpoints": "how many of the newest are kept, at least 2",
     "max_bad_fraction": "stop when more than this share of the files cannot be read",
+    "max_megapixels": "a larger image counts as unreadable, which bounds the memory that decoding takes; 178 at most",
     "data_service": "grpc://HOST:PORT of tools.data_worker, whose processes decode the images; unset: this one does",
 }
 
@@ -238,6 +242,7 @@ _POSITIVE = (
     "num_devices",
     "patch",
     "clipnorm",
+    "max_megapixels",
 )
 _NOT_NEGATIVE = (
     "warmup_epochs",
@@ -310,6 +315,11 @@ def check(config: Config) -> None:
             raise ValueError(
                 f"--{name} must be at least {_MINIMUM_SIDE} pixels, got {value}; leave it out to take it from the data"
             )
+    if config.max_megapixels > size.LARGEST:
+        raise ValueError(
+            f"--max_megapixels must be at most {size.LARGEST:g}, which is what TensorFlow decodes of a JPEG, got "
+            f"{config.max_megapixels:g}: save larger images smaller, or in tiles"
+        )
     config.checkpoint_interval()
     if config.keep_checkpoints < 2:
         raise ValueError(f"--keep_checkpoints must be at least 2, got {config.keep_checkpoints}")
@@ -332,12 +342,15 @@ def read_run(workdir: str) -> Config:
     path = os.path.join(workdir, "flags.txt")
     if not os.path.isfile(path):
         raise ValueError(f"{workdir!r} holds no run: {path} is missing; give the --workdir of a tools.pretrain run")
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return Config.from_flag_lines(file.read())
 
 
 def run(main: Callable[[], object]) -> None:
     """Runs a tool. A user's mistake ends it with one sentence and exit status 1 or 2, never with a traceback."""
+
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be UTF-8
+        stream.reconfigure(errors="backslashreplace")
 
     def guarded(argv):
         if len(argv) > 1:
@@ -378,7 +391,7 @@ def _is_users_mistake(error: BaseException) -> bool:
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {shown(message)}", file=sys.stderr)
     sys.exit(status)
 
 

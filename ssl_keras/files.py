@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -86,9 +87,28 @@ def remove(path: str) -> None:
         os.remove(path)
 
 
+UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def shown(text: str) -> str:
+    """A file's name, or a message, as one line that can be printed and written anywhere.
+
+    Control characters and line ends become \\t, \\n, \\xNN or \\uNNNN, and a byte of a name that is no UTF-8 (which
+    Python holds as a surrogate) \\xNN: `printf '%b'` gives the name's bytes back. Given twice it changes nothing more.
+    """
+
+    def escaped(match: re.Match) -> str:
+        code = ord(match[0])
+        if 0xDC80 <= code <= 0xDCFF:
+            return f"\\x{code - 0xDC00:02x}"
+        return f"\\u{code:04x}" if code >= 0x80 else match[0].encode("unicode_escape").decode()
+
+    return UNPRINTABLE.sub(escaped, text)
+
+
 def write_text(path: str, text: str) -> None:
-    """Writes a text file whole or not at all."""
-    with replacing(path) as beside, open(beside, "w", encoding="utf-8") as file:
+    """Writes a text file whole or not at all; what was no UTF-8 in the name of a file is written as it was."""
+    with replacing(path) as beside, open(beside, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
 
 
