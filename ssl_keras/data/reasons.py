@@ -56,9 +56,13 @@ def list_bad(source: Source, indices: Iterable[int]) -> list[tuple[str, str]]:
 
 
 def examples(bad: Sequence[tuple[str, str]], count: int = 3) -> str:
-    """The first few images of a list of `list_bad`, each of another reason where there are that many."""
-    first = list({reason: (name, reason) for name, reason in reversed(bad)}.values())[::-1]
-    return "; ".join(f"{name}: {reason}" for name, reason in (first if len(first) >= count else bad)[:count])
+    """The first few of a list of `list_bad` in words, each of another reason as far as there are others."""
+    first: dict[str, tuple[str, str]] = {}
+    for pair in bad:
+        first.setdefault(pair[1], pair)
+    chosen = list(first.values())
+    chosen += [pair for pair in bad[: 2 * count] if pair not in chosen]
+    return "; ".join(f"{name}: {reason}" for name, reason in chosen[:count])
 
 
 def _reason(source: Source, i: int) -> str:
