@@ -1,6 +1,7 @@
 """Whether an array's axes are in the order that is expected of images: [N, H, W, C] or [N, H, W]."""
 
 FEW = 4  # as many channels, or fewer, say of an axis that it holds channels
+MANY = 256  # no camera has more
 NARROW = 32  # no picture is so many times as long as it is wide
 
 
@@ -30,7 +31,7 @@ def _guess(n: int, h: int, w: int, c: int) -> tuple[str, str] | None:
             return "[H, W, C, N]", "array.transpose(3, 0, 1, 2)"
         if 1 < n <= FEW and _length(w, c) < _length(h, w):
             return "[C, N, H, W]", "array.transpose(1, 2, 3, 0)"
-        if 1 < n <= FEW:
+        if 1 < n <= FEW and c > MANY:
             return "[C, H, W, N]", "array.transpose(3, 1, 2, 0)"
         if _length(w, c) < _length(h, w) or h == w == c:
             return "[N, C, H, W]", "array.transpose(0, 2, 3, 1)"

@@ -24,7 +24,11 @@ def set_limit(megapixels: float) -> None:
 def check_pixels(pixels: int) -> None:
     """Raises ValueError for an image of too many pixels."""
     if pixels > _limit * 1e6:
-        raise ValueError(f"too large: {pixels / 1e6:.1f} megapixels, more than --max_megapixels={_limit:g}")
+        raise ValueError(f"too large: {_megapixels(pixels)}, more than --max_megapixels={_limit:g}")
+
+
+def _megapixels(pixels: int) -> str:
+    return f"{pixels / 1e6:.{1 if pixels >= 1e6 else 4}f} megapixels"
 
 
 def check_size(encoded: bytes) -> None:
@@ -40,6 +44,6 @@ def check_size(encoded: bytes) -> None:
     if is_jpeg and pixels * values > JPEG_VALUES:
         most = JPEG_VALUES / values / 1e6
         raise ValueError(
-            f"too large: {pixels / 1e6:.1f} megapixels of {values} values, more than the {most:.1f} that TensorFlow "
+            f"too large: {_megapixels(pixels)} of {values} values, more than the {most:.1f} that TensorFlow "
             "decodes; save it smaller"
         )

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ssl_keras.data.canvases import CanvasSpec, load_canvases
 from ssl_keras.data.probe import probe
@@ -145,3 +146,16 @@ def test_files_that_are_no_npy(tmp_path):
 def test_labels_that_are_none(tmp_path, labels, message):
     with pytest.raises(ValueError, match=message):
         open_source(saved(tmp_path, np.zeros((4, 8, 8, 3), np.uint8), labels))
+
+
+def test_channels_that_cannot_be_had_are_refused(tmp_path):
+    source = open_source(saved(tmp_path, np.zeros((4, 8, 8, 3), np.uint8)))
+    assert [probe(source, channels=channels).channels for channels in (None, 1, 3)] == [3, 1, 3]
+    with pytest.raises(ValueError, match="has images of 3 channels, which cannot become 13: set --channels=1 or 3"):
+        probe(source, channels=13)
+    source = open_source(saved(tmp_path, np.zeros((4, 8, 8, 13), np.uint8)))
+    with pytest.raises(ValueError, match="images of 13 channels, which cannot become 3: set --channels=13"):
+        probe(source, channels=3)
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="encoded images, of 1 or 3 channels, which cannot become 4"):
+        probe(open_source(f"folder:{tmp_path}"), channels=4)

@@ -141,9 +141,7 @@ def test_files_that_hold_no_records(tmp_path):
         (tmp_path / "a.tfrecord").write_bytes(content)
         with pytest.raises(ValueError, match=message):
             open_source(spec)
-    with pytest.raises(
-        ValueError, match="has examples of jpg, label: expected an encoded image in one of"
-    ):
+    with pytest.raises(ValueError, match="has examples of jpg, label: expected an encoded image in one of"):
         open_source(written(tmp_path / "a.tfrecord", [{"jpg": PNG, "label": 1}]))
     with pytest.raises(ValueError, match="has examples of nothing: expected"):
         open_source(written(tmp_path / "a.tfrecord", [{}]))
