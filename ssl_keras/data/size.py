@@ -7,7 +7,7 @@ from PIL import Image
 # TensorFlow decodes a JPEG of at most 2**29 values: 178.9 megapixels of three.
 LARGEST = 178.0
 JPEG_VALUES = 2**29
-PIXELS_A_BYTE = 8 * 1032  # no file of these formats packs more: ZIP's densest code, of one-bit pixels
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")  # a TIFF's size is looked at where its tags are
 
 # Pillow's own limit, of bytes and not of pixels where a TIFF is unpacked, would refuse images below this one.
 Image.MAX_IMAGE_PIXELS = None
@@ -32,11 +32,9 @@ def _megapixels(pixels: int) -> str:
 
 
 def check_size(encoded: bytes) -> None:
-    """Raises ValueError for an encoded image that is larger than the limit, or than TensorFlow can decode."""
-    if len(encoded) * PIXELS_A_BYTE <= _limit * 1e6:
-        return
+    """Raises ValueError for an encoded image, TIFF aside, that is larger than the limit or than TensorFlow decodes."""
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             pixels, values, is_jpeg = image.width * image.height, len(image.getbands()), encoded[:2] == b"\xff\xd8"
     except Exception:
         return  # what is wrong with it shows when it is decoded

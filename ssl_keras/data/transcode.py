@@ -18,11 +18,11 @@ def decodable(encoded: bytes) -> bytes:
     Raises:
         ValueError: it is too large, damaged, or a TIFF of a kind that is not read.
     """
+    if is_tiff(encoded):
+        return _as_png(tiff_pixels(encoded))
     check_size(encoded)
     if not needs_python(encoded):
         return encoded
-    if is_tiff(encoded):
-        return _as_png(tiff_pixels(encoded))
     try:
         return _as_png(np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")))
     except (OSError, SyntaxError) as error:
