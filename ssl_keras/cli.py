@@ -13,7 +13,7 @@ from absl import app, flags
 from ssl_keras import files, methods
 from ssl_keras.config import GROUPS, Config, data_spec, kind_of, settings
 from ssl_keras.interrupts import AGAIN, Interrupted
-from ssl_keras.words import nearest
+from ssl_keras.words import nearest, shown
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__))
 OURS = (PACKAGE + os.sep, os.path.join(os.path.dirname(PACKAGE), "tools") + os.sep)
@@ -77,6 +77,9 @@ def _defined() -> dict[str, flags.Flag]:
 
 def run(main: Callable[[], object]) -> None:
     """Runs a tool. A user's mistake ends it with one sentence and exit status 1 or 2, never with a traceback."""
+
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be UTF-8
+        stream.reconfigure(errors="backslashreplace")
 
     def guarded(argv):
         if len(argv) > 1:
@@ -185,5 +188,5 @@ def _is_users_mistake(error: BaseException) -> bool:
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {shown(message)}", file=sys.stderr)
     sys.exit(status)

@@ -31,7 +31,7 @@ class Setting:
         group: of `GROUPS`.
         text: help, in plain words.
         choices: the values it may have; () for any.
-        least: its smallest value, or None; `above`: what it must be greater than.
+        least, above, most: its smallest value, what it must be greater than, its largest value; or None.
         changes_result: whether a run with another value is another run. What only moves it to another place or machine
             does not.
         path: whether it names a file or folder.
@@ -42,6 +42,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     least: float | None = None
     above: float | None = None
+    most: float | None = None
     changes_result: bool = True
     path: bool = False
 
@@ -82,6 +83,9 @@ class Config:
         choices=("uint8", "uint16", "float32"))
     max_bad_fraction: float = setting(0.01, "data", "stop when more than this share of the files cannot be read",
         least=0)
+    max_megapixels: float = setting(178.0, "data",
+        "a larger image counts as unreadable, which bounds the memory that decoding takes; TensorFlow decodes 178",
+        above=0, most=178)
     data_service: str | None = setting(None, "data",
         "grpc://HOST:PORT of tools.data_worker, whose processes decode the images; unset: this one does",
         changes_result=False)
@@ -260,6 +264,8 @@ def check(config: Config) -> None:
             raise ValueError(f"--{name} must be greater than {known.above}, got {value}{hint}")
         if known.least is not None and not value >= known.least:
             raise ValueError(f"--{name} must be at least {known.least}, got {value}{hint}")
+        if known.most is not None and not value <= known.most:
+            raise ValueError(f"--{name} must be at most {known.most}, got {value}{hint}")
     if config.micro_batch_size is not None:
         check_micro_batches(config.batch_size, config.micro_batch_size, config.num_devices or 1)
     config.checkpoint_interval()
@@ -282,7 +288,7 @@ def read_run(workdir: str) -> Config:
     path = os.path.join(workdir, "flags.txt")
     if not os.path.isfile(path):
         raise ValueError(f"{workdir!r} holds no run: {path} is missing; give the --workdir of a tools.pretrain run")
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return Config.from_flag_lines(file.read())
 
 

@@ -17,7 +17,7 @@ from absl import logging
 from ssl_keras import distribute, export, files, methods, monitor, optim, preview, run_folder
 from ssl_keras.checkpoints import Checkpoints, Position
 from ssl_keras.config import Config, check_micro_batches, read_run
-from ssl_keras.data import batches, identity, sources
+from ssl_keras.data import batches, identity, size, sources
 from ssl_keras.data.canvases import CanvasSpec, load_canvases
 from ssl_keras.data.pipeline import BadFilesError, stop_if_too_many
 from ssl_keras.data.probe import probe
@@ -212,6 +212,7 @@ def open_training_source(config: Config, method_class: type) -> sources.Source:
 
 def resolve(config: Config, source: sources.Source, method_class: type) -> tuple[Config, CanvasSpec]:
     """Fills what the settings leave to the data: recipe, sizes, channels and pixel type."""
+    size.set_limit(config.max_megapixels)
     found = probe(source, channels=config.channels, dtype=config.dtype)
     if found.note:
         logging.info(found.note)

@@ -9,6 +9,8 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 
+from ssl_keras.words import shown
+
 WRITING = ".writing-"  # beginning of the names of what is not whole yet
 
 
@@ -151,10 +153,6 @@ def local(path: str) -> str:
     return os.path.normpath(os.path.expanduser(path)) if path else path
 
 
-def shown(name: str) -> str:
-    return name
-
-
 def remove(path: str) -> None:
     """Removes a file or a directory tree if it is there."""
     if os.path.isdir(path) and not os.path.islink(path):
@@ -164,8 +162,11 @@ def remove(path: str) -> None:
 
 
 def write_text(path: str, text: str, is_ours: Callable[[str], bool] | None = None) -> None:
-    """Writes a text file whole or not at all; `is_ours` as for `replacing`."""
-    with replacing(path, is_ours) as beside, open(beside, "w", encoding="utf-8") as file:
+    """Writes a text file whole or not at all; what was no UTF-8 in the name of a file is written as it was.
+
+    `is_ours` as for `replacing`.
+    """
+    with replacing(path, is_ours) as beside, open(beside, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
 
 

@@ -9,9 +9,9 @@ from ssl_keras import experiment, export, methods
 from ssl_keras.config import Config
 from ssl_keras.data import sources
 from ssl_keras.data.canvases import CanvasSpec, load_canvases
-from ssl_keras.data.words import counted, listing
 from ssl_keras.evals import features
 from ssl_keras.nn import stages
+from ssl_keras.words import counted, listing
 
 
 class LabelledData:

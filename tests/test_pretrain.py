@@ -10,9 +10,10 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ssl_keras import experiment
-from ssl_keras.config import Config
+from ssl_keras.config import Config, read_run
 from ssl_keras.data import sources
 from tests.runs import TINY, epochs_written, losses, metrics, run_tool, wait_for
 
@@ -159,6 +160,25 @@ def test_a_folder_of_mostly_bad_files_stops_at_once(tmp_path, real_data):
     )
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert "3 of 8" in done.stderr
+
+
+def test_names_that_are_no_utf8_or_hold_tabs_are_written_readably(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/im\xe9"
+    os.makedirs(folder)
+    for i in range(20):
+        Image.new("RGB", (32, 32), (i, 0, 0)).save(os.fsdecode(folder + b"/good\xe9%d.png" % i))
+    with open(folder + b"/caf\xe9\t\n.jpg", "wb") as file:
+        file.write(b"<html>")
+    settings = [*TINY, f"--data=folder:{os.fsdecode(folder)}", f"--workdir={tmp_path}/x", "--batch_size=8"]
+    done = run_tool("pretrain", *settings, "--epochs=1")
+    assert done.returncode != 0 and "Traceback" not in done.stderr
+    name = f"{tmp_path}/im\\xe9/caf\\xe9\\t\\n.jpg"
+    reason = "a web page (HTML), not an image: download the image itself"
+    assert f"such as {name}: {reason}" in done.stderr
+    done = run_tool("pretrain", *settings, "--epochs=1", "--max_bad_fraction=0.1")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "x" / "bad_files.txt").read_text() == f"{name}\t{reason}\n"
+    assert read_run(str(tmp_path / "x")).data == f"folder:{os.fsdecode(folder)}"
 
 
 def test_labels_without_names_are_counted(tmp_path):

@@ -24,6 +24,7 @@ cli.define(
         "dtype",
         "seed",
         "max_bad_fraction",
+        "max_megapixels",
     ]
 )
 flags.DEFINE_string("encoder", "run", "run | FILE | random | pixels, or several separated by commas")

@@ -1,44 +1,50 @@
 """Sources that give pixels: an .npy file of one array, and the built-in renderers."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from ssl_keras.data.source import Source
+from ssl_keras.data.axes import doubt
+from ssl_keras.data.source import LARGEST_LABEL, Source
 
 BUILTIN = ("scenes", "depth_scenes")
+DTYPES = ("uint8", "uint16", "float32")
+LOOKED_AT = 64  # images, for advice on a dtype
 
 
 def open_npy(path: str) -> Source:
-    """An array of images [N, H, W, C] or [N, H, W], uint8, uint16 or float32 in [0, 1], mapped and not read
-    into memory.
+    """An array of images [N, H, W, C] or [N, H, W], uint8, uint16 or float32 in [0, 1], in any byte order, mapped and
+    not read into memory.
 
     Labels come from the file of the same name that ends in `.labels.npy` (integer [N]), where there is one.
+
+    Raises:
+        ValueError: the file holds something else; the message says what, and how to make it right. Axes that look like
+            another order are left to `Source.doubt`.
     """
     if not os.path.isfile(path):
         raise ValueError(f"no file {path!r}: npy:PATH names one .npy file")
-    try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is not an .npy file of plain numbers: {error}") from None
-    if not isinstance(images, np.ndarray) or images.ndim not in (3, 4) or not images.size:
-        shape = list(getattr(images, "shape", ["several arrays"]))
-        raise ValueError(f"{path} holds {shape}: expected images [N, H, W, C] or [N, H, W]")
-    if images.ndim == 4 and images.shape[1] <= 4 < images.shape[3]:
+    images = _load(path, mmap_mode="r")
+    if images.ndim == 2:
         raise ValueError(
-            f"{path} holds {list(images.shape)}, which looks like [N, C, H, W]: expected [N, H, W, C]; "
-            "save array.transpose(0, 2, 3, 1)"
+            f"{path} holds {list(images.shape)}: expected images [N, H, W, C] or [N, H, W]; save array[np.newaxis] if "
+            "it is one gray picture, or array.reshape(N, H, W) if each row is one"
         )
-    if images.dtype not in (np.uint8, np.uint16, np.float32):
+    if images.ndim not in (3, 4) or not images.size:
+        empty = ", which is empty" if not images.size else ""
+        raise ValueError(f"{path} holds {list(images.shape)}{empty}: expected images [N, H, W, C] or [N, H, W]")
+    native = images.dtype.newbyteorder("=")
+    if native.name not in DTYPES:
         raise ValueError(
-            f"{path} holds {images.dtype}: expected uint8, uint16, or float32 with values from 0 to 1; "
-            "save array.astype(..) of one of these"
+            f"{path} holds {images.dtype}: expected uint8, uint16, or float32 with values from 0 to 1; save "
+            f"{_cast(images)}"
         )
     labels = _npy_labels(path, len(images))
 
     def read(i: int) -> np.ndarray:
-        image = np.array(images[i])
+        image = np.array(images[i], native, order="C")
         return image[..., np.newaxis] if image.ndim == 2 else image
 
     return Source(
@@ -47,18 +53,72 @@ def open_npy(path: str) -> Source:
         read=read,
         describe=lambda i: f"{path}[{i}]",
         label=None if labels is None else lambda i: int(labels[i]),
-        arrays=(images.shape[3] if images.ndim == 4 else 1, images.dtype.name),
+        arrays=(images.shape[3] if images.ndim == 4 else 1, native.name),
+        doubt=doubt(path, images.shape),
     )
+
+
+def _load(path: str | Path, mmap_mode: str | None = None) -> np.ndarray:
+    """The array of an .npy file; ValueError in words where there is none."""
+    try:
+        found = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path} is not an .npy file of plain numbers: {reason}") from None
+    if not isinstance(found, np.ndarray):
+        names = sorted(found.files)
+        raise ValueError(
+            f"{path} is an .npz archive of {', '.join(names) or 'nothing'}: expected an .npy file of one array; save "
+            f"np.load('{path}')[{names[0] if names else 'NAME'!r}] by np.save"
+        )
+    return found
+
+
+def _cast(images: np.ndarray) -> str:
+    """How to make plain pixels of an array of another dtype, by a look at some of its images."""
+    kind = images.dtype.kind
+    if kind == "b":
+        return "array.astype(np.uint8) * 255"
+    if kind not in "iuf":
+        return "an array of plain numbers"
+    some = images[np.unique(np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images))).astype(int))]
+    low, high = some.min(), some.max()
+    if kind == "f":
+        if low >= 0 and high <= 1:
+            return "array.astype(np.float32)"
+        return "((array - array.min()) / np.ptp(array)).astype(np.float32)"
+    for dtype in ("uint8", "uint16"):
+        if low >= 0 and high <= np.iinfo(dtype).max:
+            return f"array.astype(np.{dtype})"
+    return "((array - array.min()) / float(np.ptp(array))).astype(np.float32)"
 
 
 def _npy_labels(path: str, count: int) -> np.ndarray | None:
     beside = Path(path).with_suffix(".labels.npy")
     if not beside.is_file():
         return None
-    labels = np.load(beside, allow_pickle=False)
-    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+    labels = _load(beside)
+    wanted = f"expected one whole number for each of {count} images"
+    if labels.shape != (count,):
+        advice = ""
+        if labels.size == count:
+            advice = "; save labels.reshape(-1)"
+        elif labels.ndim == 2 and len(labels) == count:
+            advice = "; save labels.argmax(1) where these are one-hot"
+        raise ValueError(f"{beside} holds {labels.dtype} {list(labels.shape)}: {wanted}{advice}")
+    if labels.dtype.kind not in "iu":
+        advice = {
+            "U": "np.unique(labels, return_inverse=True)[1]",
+            "S": "np.unique(labels, return_inverse=True)[1]",
+            "b": "labels.astype(np.int64)",
+            "f": "labels.astype(np.int64)",
+        }.get(labels.dtype.kind, "an array of integers")
+        raise ValueError(f"{beside} holds {labels.dtype} {list(labels.shape)}: {wanted}; save {advice}")
+    wrong = labels[(labels < -1) | (labels > LARGEST_LABEL)]
+    if wrong.size:
         raise ValueError(
-            f"{beside} holds {labels.dtype} {list(labels.shape)}: expected one integer for each of {count} images"
+            f"{beside} holds the label {wrong[0]}: expected classes from 0 to {LARGEST_LABEL}, and -1 for an image "
+            "that has none; save np.unique(labels, return_inverse=True)[1] to number them anew"
         )
     return labels
 

@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_keras.data.decode import MAXIMUM
-from ssl_keras.data.pipeline import CanvasSpec, decoded, list_bad, stop_if_too_many
+from ssl_keras.data.pipeline import CanvasSpec, decoded, stop_if_too_many
+from ssl_keras.data.reasons import list_bad
 from ssl_keras.data.served import ServedCanvases
 from ssl_keras.data.source import Source
 from ssl_keras.data.streams import StreamedCanvases
@@ -116,7 +117,7 @@ def load_canvases(
     dropped = np.setdiff1d(np.arange(len(source)), index).tolist()
     bad = list_bad(source, dropped)
     stop_if_too_many(bad, len(source), max_bad_fraction)
-    labels = np.full(kept, -1, np.int32) if source.labels is None else source.labels[index]
+    labels = source.labels_if_fine[index]
     return Canvases(spec, images[:kept], sizes[:kept], labels, index, bad, source.class_names, dropped)
 
 

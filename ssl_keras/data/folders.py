@@ -9,7 +9,7 @@ from ssl_keras.data.image_tree import EXTENSIONS, image_tree
 from ssl_keras.data.layout import Layout, Part, arrange
 from ssl_keras.data.source import Places, Source
 from ssl_keras.data.transcode import decodable
-from ssl_keras.data.words import counted, listing, shown
+from ssl_keras.words import counted, listing, shown
 
 
 def open_folder(path: str, split: str = "train") -> Source:

@@ -59,11 +59,10 @@ def of(source: Source, roots: Iterable[str], unreadable: Iterable[int] = ()) -> 
     def short(name: str) -> str:
         return next((name[len(root) :] for root in roots if name.startswith(root)), name)
 
-    names = [files.shown(short(source.describe(i))) for i in range(len(source))]
-    labels = np.full(len(source), -1, np.int32) if source.labels is None else source.labels
+    names = [short(source.describe(i)) for i in range(len(source))]
     checksums = source.checksums.copy()
     checksums[list(unreadable)] = 0
-    return Identity(names, labels, checksums)
+    return Identity(names, source.labels_if_fine, checksums)
 
 
 def write(path: str, identity: Identity) -> None:

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ssl_keras.data.words import counted, shown
+from ssl_keras.words import counted, shown
 
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".pjpeg", ".pjp"),  # all JPEG

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from ssl_keras.data.words import counted, listing, shown
+from ssl_keras.words import counted, listing, shown
 
 TRAIN = ("train", "training")
 # In this order: the first that is there, and has classes, is scored on.

@@ -1,12 +1,13 @@
-"""Records -> canvases in TensorFlow's threads, and what to say about a record that does not become one."""
+"""Records -> canvases in TensorFlow's threads."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from ssl_keras.data.decode import decode, from_array, to_canvas
+from ssl_keras.data.reasons import examples
 from ssl_keras.data.source import Source
 
 DTYPES = ("uint8", "uint16", "float32")
@@ -39,10 +40,9 @@ class BadFilesError(ValueError):
 
     def __init__(self, bad: list[tuple[str, str]], total: int, allowed: float):
         self.bad = bad
-        first = "; ".join(f"{name}: {reason}" for name, reason in bad[:3])
         super().__init__(
             f"{len(bad)} of {total} images ({len(bad) / total:.1%}) cannot be read, more than "
-            f"--max_bad_fraction={allowed:g}: first {first}"
+            f"--max_bad_fraction={allowed:g}: such as {examples(bad)}"
         )
 
 
@@ -99,36 +99,3 @@ def decoded(
     chunks = chunks.take_while(lambda positions, raw, go_on: go_on)
     records = chunks.map(lambda positions, raw, go_on: (positions, raw)).unbatch()
     return records.map(canvas, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
-
-
-def list_bad(source: Source, indices: Iterable[int]) -> list[tuple[str, str]]:
-    """(description, reason) of each image that cannot be read."""
-    return [(source.describe(int(i)), _reason(source, int(i))) for i in indices]
-
-
-def _reason(source: Source, i: int) -> str:
-    try:
-        raw = source.patient_read(i)
-    except Exception as error:
-        return (str(error) or type(error).__name__).splitlines()[0]
-    if source.arrays:
-        finite = raw[np.isfinite(raw)]
-        span = f"values from {finite.min():g} to {finite.max():g}" if finite.size else "no finite value"
-        also = "" if finite.size == raw.size else ", and some not finite"
-        return f"{span}{also}: float32 images need finite values from 0 to 1"
-    return _encoded_reason(raw)
-
-
-def _encoded_reason(encoded: bytes) -> str:
-    if not encoded:
-        return "empty file"
-    for name, magic, end in (
-        ("JPEG", b"\xff\xd8\xff", b"\xff\xd9"),
-        ("PNG", b"\x89PNG", b"IEND\xaeB`\x82"),
-        ("GIF", b"GIF8", b";"),
-    ):
-        if encoded.startswith(magic):
-            return f"damaged {name}" if encoded.rstrip(b"\0").endswith(end) else f"truncated {name}"
-    if encoded.startswith(b"BM") or encoded[8:12] == b"WEBP":
-        return "damaged " + ("BMP" if encoded.startswith(b"BM") else "WebP")
-    return "not an image (unknown format)"

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from ssl_keras.data.decode import decode, to_canvas
 from ssl_keras.data.order import rows_per_worker
-from ssl_keras.data.pipeline import CanvasSpec, list_bad
+from ssl_keras.data.pipeline import CanvasSpec
+from ssl_keras.data.reasons import list_bad
 from ssl_keras.data.servers import check_answer, distributed
 from ssl_keras.data.source import Places, Source
 from ssl_keras.data.streams import StreamedCanvases

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from absl import logging
 
 from ssl_keras.data.reading import PatientReader
+from ssl_keras.words import shown
 
-LARGEST_LABEL = 2**31 - 1
+LARGEST_LABEL = 2**31 - 1  # labels are int32
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Source:
     """Images by number, read one at a time and in any order, so that an epoch's order can be exact.
 
     Args:
-        name: how the data is called in messages and reports.
+        name: how the data is called in messages and reports; it and `describe` are made printable (`words.shown`).
         length: number of images N.
         read: i -> the encoded file (bytes), or the pixels [H, W, C] where `arrays` says so; `patient_read` is the
             same with patience, and what all readers of images call.
@@ -51,6 +53,8 @@ class Source:
             of it.
         places: where the encoded images lie in files, or None where they do not.
         remarks: sentences for the user: what was passed over, and what was taken for what.
+        doubt: why the pixels are perhaps in another order than `arrays` says, for a user who has not named the
+            channels; None where there is no doubt.
     """
 
     name: str
@@ -64,6 +68,11 @@ class Source:
     sorted_by_name: bool = False
     places: Places | None = None
     remarks: tuple[str, ...] = ()
+    doubt: str | None = None
+
+    def __post_init__(self):
+        describe = self.describe
+        self.name, self.describe = shown(self.name), lambda i: shown(describe(i))
 
     def __len__(self) -> int:
         return self.length
@@ -89,19 +98,32 @@ class Source:
         """Class numbers, int32 [N] (-1: none), or None. Read at first use: record files hold them beside the images.
 
         Raises:
-            ValueError: a number is below -1 or too large.
+            ValueError: one is no class number.
+            OSError: one cannot be read.
         """
         if self.label is None:
             return None
         label = PatientReader(self.label, self.describe)
-        labels = [label(i) for i in range(self.length)]
-        wrong = next((i for i, number in enumerate(labels) if not -1 <= number <= LARGEST_LABEL), None)
-        if wrong is not None:
-            raise ValueError(
-                f"{self.describe(wrong)} has the label {labels[wrong]}: expected whole numbers from 0 to "
-                f"{LARGEST_LABEL}, or -1 for an image without a class"
-            )
-        return np.array(labels, np.int32)
+        labels = np.empty(self.length, np.int32)
+        for i in range(self.length):
+            number = label(i)
+            if not -1 <= number <= LARGEST_LABEL:
+                raise ValueError(
+                    f"{self.name}: the label of {self.describe(i)} is {number}: expected a class from 0 to "
+                    f"{LARGEST_LABEL}, or -1 for an image that has none"
+                )
+            labels[i] = number
+        return labels
+
+    @cached_property
+    def labels_if_fine(self) -> np.ndarray:
+        """`labels`, or all -1 where there are none, or none that are right: who does without them is not stopped."""
+        try:
+            labels = self.labels
+        except (ValueError, OSError) as error:
+            logging.warning("without labels: %s", error)
+            labels = None
+        return np.full(self.length, -1, np.int32) if labels is None else labels
 
 
 def subset(source: Source, chosen: np.ndarray, name: str) -> Source:
@@ -119,4 +141,5 @@ def subset(source: Source, chosen: np.ndarray, name: str) -> Source:
         sorted_by_name=source.sorted_by_name,
         places=None if source.places is None else source.places.at(chosen),
         remarks=source.remarks,
+        doubt=source.doubt,
     )

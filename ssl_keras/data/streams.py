@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from ssl_keras.data.decode import MAXIMUM
 from ssl_keras.data.order import epoch_order, own_part, rows_per_worker
-from ssl_keras.data.pipeline import BadFilesError, CanvasSpec, decoded, list_bad, stop_if_too_many
+from ssl_keras.data.pipeline import BadFilesError, CanvasSpec, decoded, stop_if_too_many
+from ssl_keras.data.reasons import list_bad
 from ssl_keras.data.source import Source, subset
 
 SAMPLE = 512
@@ -38,7 +39,7 @@ class StreamedCanvases:
         self.source, self.spec, self.max_bad_fraction = source, spec, max_bad_fraction
         self.class_names = source.class_names
         self.index = np.arange(len(source), dtype=np.int64)
-        self.labels = np.full(len(source), -1, np.int32) if source.labels is None else source.labels
+        self.labels = source.labels_if_fine
         self._bad: dict[int, tuple[str, str]] = {}
         self._check_sample()
 

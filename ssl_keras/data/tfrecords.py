@@ -6,9 +6,12 @@ checksum (4 bytes). One pass over the lengths gives every record's place, so any
 is held in memory and no order is forced by the format.
 """
 
+import contextlib
 import glob
 import os
 import struct
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,8 @@ from ssl_keras.data.transcode import decodable
 IMAGE_KEYS = ("image/encoded", "image")
 LABEL_KEYS = ("image/class/label", "label")
 TEST_SPLITS = ("test", "validation")
+KINDS = {"bytes_list": "bytes", "int64_list": "whole numbers", "float_list": "floats"}
+LOOKED_AT = 16  # records, for the names of their features
 
 
 class Records:
@@ -37,8 +42,9 @@ class Records:
         return len(self.file)
 
     def features(self, i: int):
-        """The features of example i: a mapping from names to tf.train.Feature."""
+        """The features of example i: a mapping from names to tf.train.Feature; ValueError where it is damaged."""
         import tensorflow as tf
+        from google.protobuf.message import DecodeError
 
         offset, length = (int(value) for value in self.place[i])
         # Opened for each read: thousands of shards would exhaust the file descriptors.
@@ -47,7 +53,10 @@ class Records:
             record = os.pread(descriptor, length, offset)
         finally:
             os.close(descriptor)
-        return tf.train.Example.FromString(record).features.feature
+        try:
+            return tf.train.Example.FromString(record).features.feature
+        except DecodeError:
+            raise ValueError("a damaged record, or one of another kind than tf.train.Example") from None
 
     def describe(self, i: int) -> str:
         path = self.paths[self.file[i]]
@@ -72,21 +81,34 @@ def record_places(path: str) -> np.ndarray:
 
 
 def open_tfrecords(pattern: str) -> Source:
-    """Examples with an encoded image in `image/encoded` or `image`, and a class in `image/class/label` or `label`."""
-    paths = sorted(glob.glob(os.path.expanduser(pattern)))
+    """Examples with an encoded image in `image/encoded` or `image`, and a class in `image/class/label` or `label`:
+    a whole number, or a name; names are numbered in their sorted order."""
+    found = sorted(glob.glob(os.path.expanduser(pattern)))
+    paths = [path for path in found if not os.path.isdir(path)]
     if not paths:
-        raise ValueError(f"tfrecord:{pattern}: no file matches")
+        what = "only folders match: name the files in them, FOLDER/*" if found else "no file matches"
+        raise ValueError(f"tfrecord:{pattern}: {what}")
     records = Records(paths)
     if not len(records):
         raise ValueError(f"tfrecord:{pattern}: the files hold no records")
-    features = records.features(0)
+    features = _features_found(records)
     image_key = next((key for key in IMAGE_KEYS if key in features), None)
     if image_key is None:
         raise ValueError(
-            f"{paths[0]} has examples of {sorted(features)}: expected an encoded image in one of {IMAGE_KEYS}"
+            f"{paths[0]} has examples of {', '.join(sorted(features)) or 'nothing'}: expected an encoded image in one "
+            f"of the features {', '.join(IMAGE_KEYS)}"
         )
     label_key = next((key for key in LABEL_KEYS if key in features), None)
     return _record_source(Path(pattern).name, records, image_key, label_key, None, False)
+
+
+def _features_found(records: Records) -> set[str]:
+    """Names of the features in some of the records: one may lack what the others have."""
+    found = set()
+    for i in np.unique(np.linspace(0, len(records) - 1, LOOKED_AT).astype(int)):
+        with contextlib.suppress(ValueError):  # named when all are read
+            found |= set(records.features(int(i)))
+    return found
 
 
 def open_tfds(rest: str, split: str, data_dir: str | None) -> Source:
@@ -136,13 +158,76 @@ def _record_source(name, records, image_key, label_key, class_names, has_test_sp
     return Source(
         name=name,
         length=len(records),
-        read=lambda i: decodable(records.features(i)[image_key].bytes_list.value[0]),
+        read=lambda i: decodable(_image(records.features(i), image_key)),
         describe=records.describe,
-        label=(lambda i: records.features(i)[label_key].int64_list.value[0]) if label_key else None,
+        label=RecordLabels(records, label_key) if label_key else None,
         class_names=class_names,
         has_test_split=has_test_split,
         places=Places(records.paths, records.file, records.place, image_key),
     )
+
+
+def _values(features, key: str) -> tuple[str, Sequence]:
+    """What a feature is said to hold, and its values; neither where an example lacks it."""
+    kind = features[key].WhichOneof("kind") if key in features else None
+    return KINDS.get(kind, "nothing"), getattr(features[key], kind).value if kind else ()
+
+
+def _image(features, key: str) -> bytes:
+    """The encoded image of an example.
+
+    Raises:
+        ValueError: it has none, or something else in its place.
+    """
+    kind, values = _values(features, key)
+    if kind != "bytes" or len(values) != 1:
+        holds = f"holds {len(values)} {kind}" if len(values) else "is missing or empty"
+        names = ", ".join(sorted(features)) or "nothing"
+        raise ValueError(f"the feature {key} {holds}: expected one encoded image (bytes); the record has {names}")
+    return values[0]
+
+
+class RecordLabels:
+    """The class number of example i; -1 where it has none or is damaged. All of its work is done when it is asked.
+
+    Whole numbers, also as floats, are what they are. Names (bytes) are numbered in the sorted order of all examples'
+    names, which are read at the first one.
+    """
+
+    def __init__(self, records: Records, key: str):
+        self._records, self._key = records, key
+
+    def __call__(self, i: int) -> int:
+        value = self._value(i)
+        if isinstance(value, bytes):
+            return self._numbers[value]
+        if isinstance(value, float):
+            if not value.is_integer():
+                raise ValueError(f"the label of {self._records.describe(i)} is {value:g}: expected a whole number")
+            return int(value)
+        return value
+
+    def _value(self, i: int) -> int | float | bytes:
+        try:
+            features = self._records.features(i)
+        except ValueError:
+            return -1  # its image is damaged too, and that is told
+        kind, values = _values(features, self._key)
+        if len(values) > 1:
+            raise ValueError(
+                f"{self._records.describe(i)} has {len(values)} labels ({kind}) in {self._key}: expected one class"
+            )
+        return values[0] if len(values) else -1
+
+    @cached_property
+    def _numbers(self) -> dict[bytes, int]:
+        values = {self._value(i) for i in range(len(self._records))} - {-1}
+        others = [value for value in values if not isinstance(value, bytes)]
+        if others:
+            raise ValueError(
+                f"some labels in {self._key} are names, some numbers such as {others[0]}: expected one kind"
+            )
+        return {name: number for number, name in enumerate(sorted(values))}
 
 
 def _tfds_keys(info, kinds, name: str) -> tuple[str, str | None]:

@@ -4,24 +4,25 @@ Pillow reads these; everything else goes to TensorFlow untouched.
 """
 
 import io
-import zlib
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-TIFF_MAGIC = (b"II*\0", b"MM\0*")
-STRIP_OFFSETS, STRIP_BYTES, BITS, COMPRESSION, PLANAR, PREDICTOR = 273, 279, 258, 259, 284, 317
+from ssl_keras.data.size import check_size
+from ssl_keras.data.tiff import is_tiff, tiff_pixels
 
 
 def decodable(encoded: bytes) -> bytes:
-    """The same image in a format that `decode` reads: TIFF and palette BMP become PNG, the rest passes through."""
+    """The same image in a format that `decode` reads: TIFF and palette BMP become PNG, the rest passes through.
+
+    Raises:
+        ValueError: it is too large, damaged, or a TIFF of a kind that is not read.
+    """
+    if is_tiff(encoded):
+        return _as_png(tiff_pixels(encoded))
+    check_size(encoded)
     if not needs_python(encoded):
         return encoded
-    if encoded[:4] in TIFF_MAGIC:
-        try:
-            return _as_png(_tiff_pixels(encoded))
-        except (OSError, SyntaxError, zlib.error) as error:
-            raise ValueError(f"damaged TIFF: {error}") from None
     try:
         return _as_png(np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")))
     except (OSError, SyntaxError) as error:
@@ -32,49 +33,7 @@ def needs_python(encoded: bytes) -> bool:
     """Whether this is an image that TensorFlow alone does not decode rightly."""
     # It takes a BMP's palette indices for gray levels.
     is_palette = encoded[:2] == b"BM" and len(encoded) > 30 and int.from_bytes(encoded[28:30], "little") < 24
-    return is_palette or encoded[:4] in TIFF_MAGIC
-
-
-def _tiff_pixels(encoded: bytes) -> np.ndarray:
-    """uint8 or uint16 [H, W, 1, 3 or 4], upright."""
-    image = Image.open(io.BytesIO(encoded))
-    bits = image.tag_v2.get(BITS, (1,))
-    if len(bits) > 1 and max(bits) > 8:
-        return _deep_colour_tiff(encoded, image)
-    if image.mode in ("F", "I"):
-        raise ValueError(f"TIFF of {bits[0]}-bit numbers: expected 8 or 16 bit; save as .npy, float32 from 0 to 1")
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)[..., np.newaxis]
-    has_alpha = image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
-    mode = "RGBA" if has_alpha else "L" if image.mode in ("1", "L") else "RGB"
-    return np.atleast_3d(np.asarray(image.convert(mode)))
-
-
-def _deep_colour_tiff(encoded: bytes, image: Image.Image) -> np.ndarray:
-    """Pixels of a 16-bit colour TIFF, of which Pillow itself would drop the lower eight bits: uint16 [H, W, 3 or 4]."""
-    tags = image.tag_v2
-    compression, predictor = tags.get(COMPRESSION, 1), tags.get(PREDICTOR, 1)
-    if (
-        set(tags[BITS]) != {16}
-        or compression not in (1, 8, 32946)
-        or predictor not in (1, 2)
-        or tags.get(PLANAR, 1) != 1
-        or STRIP_OFFSETS not in tags
-    ):
-        raise ValueError("16-bit colour TIFF that is tiled, planar or not ZIP-compressed: save as 16-bit PNG or .npy")
-    strips = [encoded[at : at + size] for at, size in zip(tags[STRIP_OFFSETS], tags[STRIP_BYTES])]
-    if compression != 1:
-        strips = [zlib.decompress(strip) for strip in strips]
-    order = "<u2" if encoded[:2] == b"II" else ">u2"
-    shape = (image.height, image.width, len(tags[BITS]))
-    samples = np.frombuffer(b"".join(strips), order)
-    if samples.size < np.prod(shape):
-        raise ValueError("truncated TIFF")
-    pixels = samples[: np.prod(shape)].reshape(shape).astype(np.uint16)
-    if predictor == 2:  # each value is stored as its difference from the pixel to the left
-        pixels = np.cumsum(pixels, axis=1, dtype=np.uint16)
-    return pixels
+    return is_palette or is_tiff(encoded)
 
 
 def _as_png(pixels: np.ndarray) -> bytes:

@@ -135,7 +135,7 @@ def test_real_folder_keeps_all_but_three(real_data):
     assert len(source) == 708 and len(canvases) == 705
     assert [(name.rsplit("/", 1)[1], reason) for name, reason in canvases.bad] == [
         ("empty.jpg", "empty file"),
-        ("text_named.png", "not an image (unknown format)"),
+        ("text_named.png", "a text file, not an image"),
         ("truncated.jpg", "truncated JPEG"),
     ]
     row = [source.describe(i).endswith("gray16.png") for i in canvases.index].index(True)

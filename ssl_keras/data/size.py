@@ -1,0 +1,47 @@
+"""How large an image may be: told from its header, before anything is decoded."""
+
+import io
+
+from PIL import Image
+
+# TensorFlow decodes a JPEG of at most 2**29 values: 178.9 megapixels of three.
+LARGEST = 178.0
+JPEG_VALUES = 2**29
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")  # a TIFF's size is looked at where its tags are
+
+# Pillow's own limit, of bytes and not of pixels where a TIFF is unpacked, would refuse images below this one.
+Image.MAX_IMAGE_PIXELS = None
+
+_limit = LARGEST
+
+
+def set_limit(megapixels: float) -> None:
+    """Sets what every reader of this process refuses from now on, `--max_megapixels`: more than so many."""
+    global _limit
+    _limit = megapixels
+
+
+def check_pixels(pixels: int) -> None:
+    """Raises ValueError for an image of too many pixels."""
+    if pixels > _limit * 1e6:
+        raise ValueError(f"too large: {_megapixels(pixels)}, more than --max_megapixels={_limit:g}")
+
+
+def _megapixels(pixels: int) -> str:
+    return f"{pixels / 1e6:.{1 if pixels >= 1e6 else 4}f} megapixels"
+
+
+def check_size(encoded: bytes) -> None:
+    """Raises ValueError for an encoded image, TIFF aside, that is larger than the limit or than TensorFlow decodes."""
+    try:
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+            pixels, values, is_jpeg = image.width * image.height, len(image.getbands()), encoded[:2] == b"\xff\xd8"
+    except Exception:
+        return  # what is wrong with it shows when it is decoded
+    check_pixels(pixels)
+    if is_jpeg and pixels * values > JPEG_VALUES:
+        most = JPEG_VALUES / values / 1e6
+        raise ValueError(
+            f"too large: {_megapixels(pixels)} of {values} values, more than the {most:.1f} that TensorFlow "
+            "decodes; save it smaller"
+        )
