@@ -7,7 +7,8 @@ is put around it here.
 
 import tensorflow as tf
 
-from ssl_keras.data.headers import TOO_LARGE, may_hold, number, sound
+from ssl_keras.data.headers import number, sound
+from ssl_keras.data.limits import TOO_LARGE, may_hold
 
 EXTENSION, FRAME, CONTROL = 0x21, 0x2C, 0xF9
 LOOK_AHEAD = 64

@@ -1,20 +1,14 @@
 """What an encoded image says of itself in its first bytes, and whether TensorFlow may decode it.
 
-TensorFlow's decoders trust some headers: an animated WebP makes them write past their buffer, a palette BMP is taken for
-gray levels, and forty bytes that claim a thousand million pixels get the memory for them. So each format is checked
-first, in graph operations that look at a few bytes.
+TensorFlow's decoders trust some headers: an animated WebP makes them write past their buffer, a palette BMP is taken
+for gray levels, and forty bytes that claim a thousand million pixels get the memory for them. So each format is
+checked first, in graph operations that look at a few bytes.
 """
 
 import tensorflow as tf
 
-MOST_PIXELS = 2**29 // 3  # the limit of TensorFlow's JPEG decoder in colour, and Pillow's
-FREE_PIXELS = 2**24  # what any file may claim, however short: a blank image is a few bytes
-PIXELS_PER_BYTE = 8256  # 1032 bytes from one are the most that deflate gives, of eight pixels each in a 1-bit PNG
+from ssl_keras.data.limits import MOST_PIXELS, PIXELS_PER_BYTE, TOO_LARGE, may_hold
 
-TOO_LARGE = (
-    f"the header claims more than {MOST_PIXELS:,} pixels, or more than so short a file can hold: "
-    "save it smaller, or as tiles"
-)
 ANIMATED_WEBP = "animated WebP, which TensorFlow cannot decode: save its first frame as PNG"
 ODD_BMP = "BMP with a palette, compression, bit masks or an OS/2 header, which TensorFlow cannot decode: save it as PNG"
 NO_IMAGE = "no JPEG, PNG, GIF, BMP or WebP"
@@ -41,12 +35,6 @@ def starts(head: tf.Tensor, text: bytes) -> tf.Tensor:
 def holds(encoded: tf.Tensor, text: bytes) -> tf.Tensor:
     """Whether the bytes occur anywhere in a string scalar."""
     return tf.size(tf.strings.split(encoded, text, maxsplit=1)) > 1
-
-
-def may_hold(height, width, length):
-    """Whether a file of `length` bytes may claim so many pixels: numbers or int64 scalars."""
-    pixels = height * width
-    return (pixels <= MOST_PIXELS) & ((pixels <= FREE_PIXELS) | (pixels <= PIXELS_PER_BYTE * length))
 
 
 def sound(encoded: tf.Tensor, *checks: tuple[tf.Tensor, str]) -> tf.Tensor:

@@ -50,9 +50,7 @@ def png_orientation(encoded: tf.Tensor) -> tf.Tensor:
         size = number(first_bytes(_text(encoded, at, 4), 4), "big")
         return _text(encoded, at + 4, 4), at + 8, size, at + 12 + size
 
-    return tf.cond(
-        holds(encoded, b"eXIf"), lambda: _chunk_orientation(encoded, 8, chunk, b"eXIf", b"IEND"), lambda: 1
-    )
+    return tf.cond(holds(encoded, b"eXIf"), lambda: _chunk_orientation(encoded, 8, chunk, b"eXIf", b"IEND"), lambda: 1)
 
 
 def webp_orientation(encoded: tf.Tensor) -> tf.Tensor:

@@ -1,6 +1,6 @@
 """Image files that TensorFlow cannot decode, or decodes wrongly, rewritten without loss as PNG.
 
-Pillow reads these; everything else goes to TensorFlow untouched.
+Pillow reads TIFF and animated WebP, `bmp` the BMPs; everything else goes to TensorFlow untouched.
 """
 
 import io
@@ -9,30 +9,51 @@ import zlib
 import numpy as np
 from PIL import Image, ImageOps
 
+from ssl_keras.data.bmp import is_plain, read_bmp
+from ssl_keras.data.limits import TOO_LARGE, may_hold
+
 TIFF_MAGIC = (b"II*\0", b"MM\0*")
 STRIP_OFFSETS, STRIP_BYTES, BITS, COMPRESSION, PLANAR, PREDICTOR = 273, 279, 258, 259, 284, 317
 
 
 def decodable(encoded: bytes) -> bytes:
-    """The same image in a format that `decode` reads: TIFF and palette BMP become PNG, the rest passes through."""
+    """The same image in a format that `decode` reads: what `needs_python` becomes PNG, the rest passes through.
+
+    Raises:
+        ValueError: the file is damaged, or of a kind that is not read.
+    """
     if not needs_python(encoded):
         return encoded
     if encoded[:4] in TIFF_MAGIC:
-        try:
-            return _as_png(_tiff_pixels(encoded))
-        except (OSError, SyntaxError, zlib.error) as error:
-            raise ValueError(f"damaged TIFF: {error}") from None
+        name, read = "TIFF", _tiff_pixels
+    elif encoded[:2] == b"BM":
+        name, read = "BMP", read_bmp
+    else:
+        name, read = "WebP", _first_webp_frame
     try:
-        return _as_png(np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")))
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"damaged BMP: {error}") from None
+        return _as_png(read(encoded))
+    except ValueError:
+        raise
+    except Exception as error:  # libraries raise whatever a damaged file leads them to
+        raise ValueError(f"damaged {name}: {str(error) or type(error).__name__}") from None
 
 
 def needs_python(encoded: bytes) -> bool:
-    """Whether this is an image that TensorFlow alone does not decode rightly."""
-    # It takes a BMP's palette indices for gray levels.
-    is_palette = encoded[:2] == b"BM" and len(encoded) > 30 and int.from_bytes(encoded[28:30], "little") < 24
-    return is_palette or encoded[:4] in TIFF_MAGIC
+    """Whether this is an image that TensorFlow alone does not decode rightly: TIFF, odd BMP, animated WebP."""
+    if encoded[:4] in TIFF_MAGIC:
+        return True
+    if encoded[:2] == b"BM":
+        return not is_plain(encoded)
+    return encoded[8:16] == b"WEBPVP8X" and len(encoded) > 20 and encoded[20] & 2 != 0
+
+
+def _first_webp_frame(encoded: bytes) -> np.ndarray:
+    """uint8 [H, W, 3 or 4] of an animated WebP, upright."""
+    image = Image.open(io.BytesIO(encoded), formats=["WEBP"])
+    if not may_hold(image.height, image.width, len(encoded)):
+        raise ValueError(TOO_LARGE)
+    image.info.pop("xmp", None)  # in which Pillow would look for an orientation too
+    return np.asarray(ImageOps.exif_transpose(image))
 
 
 def _tiff_pixels(encoded: bytes) -> np.ndarray:
