@@ -5,17 +5,19 @@ The same functions feed training and are traced into the exported model, so that
 
 import tensorflow as tf
 
-from ssl_keras.data.orientation import exif_orientation, first_bytes, upright
+from ssl_keras.data import headers
+from ssl_keras.data.gif import gif_pixels
+from ssl_keras.data.orientation import jpeg_orientation, png_orientation, upright, webp_orientation
 
 MAXIMUM = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in JPEG itself
 
 
 def decode(encoded: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
-    """Pixels of a JPEG, PNG, GIF (first frame), WebP or true-colour BMP: [H, W, channels] of the dtype.
+    """Pixels of a JPEG, PNG, GIF (first frame), WebP (still) or true-colour BMP: [H, W, channels] of the dtype.
 
-    JPEG is decoded with the accurate inverse DCT and turned upright as its EXIF orientation says.
-    Transparency is composited over white: the colour stored behind a transparent pixel is arbitrary and would
+    JPEG is decoded with the accurate inverse DCT. JPEG, PNG and WebP are turned upright as their EXIF orientation
+    says. Transparency is composited over white: the colour stored behind a transparent pixel is arbitrary and would
     show. 16-bit PNG keeps its 16 bits in uint16 and float32.
 
     Args:
@@ -23,44 +25,56 @@ def decode(encoded: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
         channels: 1 (luma) or 3 (gray is repeated).
         dtype: "uint8", "uint16" (8-bit values times 257) or "float32" (0 to 1).
     Raises:
-        InvalidArgumentError: the bytes are no whole image of these formats.
+        InvalidArgumentError: the bytes are no whole image of these formats, or one that TensorFlow cannot decode
+            rightly (`headers`).
     """
     if channels not in (1, 3):
         raise ValueError(f"encoded images give 1 or 3 channels, not {channels}: save others as .npy [N, H, W, C]")
     encoded = tf.convert_to_tensor(encoded)
-
-    def jpeg():
-        return upright(tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE"), exif_orientation(encoded))
-
-    def png():
-        rgba = tf.io.decode_png(encoded, 4, tf.uint16)
-        # Where the file has no alpha, TensorFlow fills in 2^bits - 1, of 255 even where there are fewer bits than 8.
-        bits = first_bytes(encoded, 25)[24]
-        filled = tf.minimum((tf.bitwise.left_shift(1, bits) - 1) * 257, 65535)
-        is_opaque = tf.reduce_all(rgba[..., 3] == tf.cast(filled, tf.uint16))
-        return tf.cond(is_opaque, lambda: rgba[..., :3], lambda: _over_white(rgba))
-
-    def bmp():
-        depth = first_bytes(encoded, 29)[28]
-        palette = tf.debugging.assert_greater(depth, 23, "palette BMP: save as PNG")
-        with tf.control_dependencies([palette] if palette is not None else []):
-            image = tf.io.decode_bmp(encoded)
-        return tf.ensure_shape(image[..., :3], [None, None, 3])  # a fourth channel is padding as often as alpha
-
-    def webp_or_gif():
-        image = tf.io.decode_image(encoded, expand_animations=False)  # [H, W, 3 or 4]
-        opaque = tf.fill(tf.concat([tf.shape(image)[:2], [1]], 0), tf.constant(255, tf.uint8))
-        return _over_white(tf.concat([image, opaque], -1)[..., :4])
-
-    formats = {b"\xff\xd8\xff": jpeg, b"\x89PNG": png, b"BM": bmp}
-    image = tf.case(
-        [
-            (tf.strings.substr(encoded, 0, len(magic)) == magic, lambda f=pixels: convert(f(), channels, dtype))
-            for magic, pixels in formats.items()
-        ],
-        default=lambda: convert(webp_or_gif(), channels, dtype),
+    head = headers.first_bytes(encoded, 12)
+    formats = [
+        (headers.starts(head, b"\xff\xd8\xff"), _jpeg_pixels),
+        (headers.starts(head, b"\x89PNG"), _png_pixels),
+        (headers.starts(head, b"GIF8"), gif_pixels),
+        (headers.starts(head, b"BM"), _bmp_pixels),
+        (headers.starts(head, b"RIFF") & headers.starts(head[8:], b"WEBP"), _webp_pixels),
+        (True, _no_pixels),
+    ]
+    number = tf.argmax([is_format for is_format, _ in formats])  # the first of them
+    image = tf.switch_case(
+        tf.cast(number, tf.int32),
+        [lambda pixels=pixels: convert(pixels(encoded), channels, dtype) for _, pixels in formats],
     )
     return tf.ensure_shape(image, [None, None, channels])
+
+
+def _jpeg_pixels(encoded: tf.Tensor) -> tf.Tensor:
+    image = tf.io.decode_jpeg(headers.sound_jpeg(encoded), 3, dct_method="INTEGER_ACCURATE")
+    return upright(image, jpeg_orientation(encoded))
+
+
+def _png_pixels(encoded: tf.Tensor) -> tf.Tensor:
+    rgba = tf.io.decode_png(headers.sound_png(encoded), 4, tf.uint16)
+    # Where the file has no alpha, TensorFlow fills in 2^bits - 1, of 255 even where there are fewer bits than 8.
+    bits = headers.first_bytes(encoded, 25)[24]
+    filled = tf.minimum((tf.bitwise.left_shift(1, bits) - 1) * 257, 65535)
+    is_opaque = tf.reduce_all(rgba[..., 3] == tf.cast(filled, tf.uint16))
+    return upright(_over_white(rgba, is_opaque), png_orientation(encoded))
+
+
+def _bmp_pixels(encoded: tf.Tensor) -> tf.Tensor:
+    image = tf.io.decode_bmp(headers.sound_bmp(encoded))
+    return tf.ensure_shape(image[..., :3], [None, None, 3])  # a fourth channel is padding
+
+
+def _webp_pixels(encoded: tf.Tensor) -> tf.Tensor:
+    image = tf.io.decode_image(headers.sound_webp(encoded), expand_animations=False)  # [H, W, 3 or 4]
+    return upright(_over_white(image, tf.shape(image)[-1] == 3), webp_orientation(encoded))
+
+
+def _no_pixels(encoded: tf.Tensor) -> tf.Tensor:
+    with tf.control_dependencies([headers.sound(encoded, (tf.constant(False), headers.NO_IMAGE))]):
+        return tf.zeros([0, 0, 3], tf.uint8)
 
 
 def from_array(image: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
@@ -115,12 +129,16 @@ def to_canvas(image: tf.Tensor, size: int) -> tf.Tensor:
     return tf.ensure_shape(canvas, [size, size, image.shape[-1]])
 
 
-def _over_white(rgba: tf.Tensor) -> tf.Tensor:
-    """uint8 or uint16 [H, W, 4] -> [H, W, 3]."""
-    maximum = MAXIMUM[rgba.dtype.name]
-    rgba_float = tf.cast(rgba, tf.float32)
-    colour, alpha = rgba_float[..., :3], rgba_float[..., 3:] / maximum
-    return tf.ensure_shape(_rounded(maximum + (colour - maximum) * alpha, rgba.dtype.name), [None, None, 3])
+def _over_white(image: tf.Tensor, is_opaque: tf.Tensor) -> tf.Tensor:
+    """uint8 or uint16 [H, W, 3 or 4] -> [H, W, 3]; where it is opaque, its colours as they are."""
+    maximum = MAXIMUM[image.dtype.name]
+
+    def composited():
+        rgba = tf.cast(image, tf.float32)
+        colour, alpha = rgba[..., :3], rgba[..., 3:] / maximum
+        return _rounded(maximum + (colour - maximum) * alpha, image.dtype.name)
+
+    return tf.ensure_shape(tf.cond(is_opaque, lambda: image[..., :3], composited), [None, None, 3])
 
 
 def _rounded(values: tf.Tensor, dtype: str) -> tf.Tensor:

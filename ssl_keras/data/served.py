@@ -18,7 +18,10 @@ from ssl_keras.data.transcode import needs_python
 CHUNK = 64
 AT_ONCE = 4  # chunks that a worker decodes at the same time
 TIFF_SUFFIXES = (".tif", ".tiff")
-NEEDS_PYTHON = "a TIFF or palette BMP, which a data service cannot decode: save it as PNG, or leave --data_service out"
+NEEDS_PYTHON = (
+    "a TIFF, animated WebP or BMP with a palette, masks or compression, which a data service cannot decode: "
+    "save it as PNG, or leave --data_service out"
+)
 NOT_THERE = "readable here, but not by the data service: its workers must see the same paths"
 
 
@@ -26,7 +29,7 @@ class ServedCanvases(StreamedCanvases):
     """N images, whose training batches a tf.data service decodes; other looks at them decode here.
 
     Workers read the files themselves, under the same paths as this process, in TensorFlow operations alone: no
-    retries, and no TIFF. What is exact with a service and what is not:
+    retries, and no TIFF, odd BMP or animated WebP. What is exact with a service and what is not:
 
     * Values: as without it. Unreadable files: passed over, named, counted and limited as in any stream; but each epoch
       tries them again.

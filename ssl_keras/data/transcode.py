@@ -1,39 +1,53 @@
 """Image files that TensorFlow cannot decode, or decodes wrongly, rewritten without loss as PNG.
 
-Pillow reads these; everything else goes to TensorFlow untouched.
+`tiff` reads TIFF, `bmp` odd BMPs, Pillow animated WebP; everything else goes to TensorFlow untouched.
 """
 
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
+from ssl_keras.data.bmp import is_plain, read_bmp
+from ssl_keras.data.limits import TOO_LARGE, may_hold
 from ssl_keras.data.size import check_size
 from ssl_keras.data.tiff import is_tiff, tiff_pixels
 
 
 def decodable(encoded: bytes) -> bytes:
-    """The same image in a format that `decode` reads: TIFF and palette BMP become PNG, the rest passes through.
+    """The same image in a format that `decode` reads: what `needs_python` becomes PNG, the rest passes through.
 
     Raises:
-        ValueError: it is too large, damaged, or a TIFF of a kind that is not read.
+        ValueError: the file is too large, damaged, or of a kind that is not read.
     """
     if is_tiff(encoded):
         return _as_png(tiff_pixels(encoded))
     check_size(encoded)
     if not needs_python(encoded):
         return encoded
+    name, read = ("BMP", read_bmp) if encoded[:2] == b"BM" else ("WebP", _first_webp_frame)
     try:
-        return _as_png(np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")))
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"damaged BMP: {error}") from None
+        return _as_png(read(encoded))
+    except ValueError:
+        raise
+    except Exception as error:  # libraries raise whatever a damaged file leads them to
+        raise ValueError(f"damaged {name}: {str(error) or type(error).__name__}") from None
 
 
 def needs_python(encoded: bytes) -> bool:
-    """Whether this is an image that TensorFlow alone does not decode rightly."""
-    # It takes a BMP's palette indices for gray levels.
-    is_palette = encoded[:2] == b"BM" and len(encoded) > 30 and int.from_bytes(encoded[28:30], "little") < 24
-    return is_palette or is_tiff(encoded)
+    """Whether this is an image that TensorFlow alone does not decode rightly: TIFF, odd BMP, animated WebP."""
+    if encoded[:2] == b"BM":
+        return not is_plain(encoded)
+    return is_tiff(encoded) or (encoded[8:16] == b"WEBPVP8X" and len(encoded) > 20 and encoded[20] & 2 != 0)
+
+
+def _first_webp_frame(encoded: bytes) -> np.ndarray:
+    """uint8 [H, W, 3 or 4] of an animated WebP, upright."""
+    image = Image.open(io.BytesIO(encoded), formats=["WEBP"])
+    if not may_hold(image.height, image.width, len(encoded)):
+        raise ValueError(TOO_LARGE)
+    image.info.pop("xmp", None)  # in which Pillow would look for an orientation too
+    return np.asarray(ImageOps.exif_transpose(image))
 
 
 def _as_png(pixels: np.ndarray) -> bytes:
