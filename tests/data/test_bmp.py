@@ -113,9 +113,9 @@ def test_sixteen_bits_without_masks_are_five_each():
 @pytest.mark.parametrize("size, compression", [(56, 3), (124, 3), (40, 6)])
 def test_alpha_is_over_white_unless_it_is_nowhere(order, size, compression):
     alpha = RNG.integers(0, 256, (H, W))
-    for alpha in (alpha, np.zeros_like(alpha)):
-        data = bmp(rows(packed(order, (RED, GREEN, BLUE, alpha)), 32), W, H, 32, compression, size=size, masks=order)
-        share = alpha[..., None] / 255 if alpha.any() else 1
+    for some in (alpha, np.zeros_like(alpha)):
+        data = bmp(rows(packed(order, (RED, GREEN, BLUE, some)), 32), W, H, 32, compression, size=size, masks=order)
+        share = some[..., None] / 255 if some.any() else 1
         assert np.abs(trained(data) - (255 + (COLOURS - 255.0) * share)).max() <= 0.51
 
 
@@ -166,7 +166,7 @@ def test_what_pillow_writes(mode):
         (bmp(bytes(20), W, H, 8), "truncated BMP: 20 bytes of pixels, expected 40"),
         (bmp(bytes(200), W, -H, 8, 1), "damaged BMP"),
         (bmp(bytes(200), 0, H, 8), "damaged BMP: 0 × 5"),
-        (bmp(bytes(200), 60_000, 60_000, 8), "the header claims more than"),
+        (bmp(bytes(200), 60_000, 60_000, 8), "too large: 3600.0 megapixels"),
         (bmp(bytes(200), W, H, 8, size=20), "header of 20 bytes"),
         (b"BM", "damaged BMP"),
         (b"BM" + bytes(60), "header of 0 bytes"),

@@ -118,8 +118,8 @@ def test_classes_known_by_numbers_are_numbered_anew(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([0, 2**31, 1, 1], r"a.npy\[1\] has the label 2147483648: expected whole numbers from 0"),
-        ([0, 1, -5, 1], r"\[2\] has the label -5"),
+        ([0, 2**31, 1, 1], r"holds the label 2147483648: expected classes from 0"),
+        ([0, 1, -5, 1], r"holds the label -5"),
         ([3, 3, 3, 3], "one class only, '3'"),
         ([-1, 1, -1, 1], "one class only"),
         ([-1, -1, -1, -1], "no labels"),
