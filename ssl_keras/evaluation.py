@@ -1,6 +1,7 @@
 """Scores of a run's encoder, of an encoder file, and of the two yardsticks that show what training was worth."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 
@@ -113,12 +114,25 @@ def layers_of(encoder: Encoder, wanted: tuple[str, ...]) -> list[str]:
 
 
 def write(row: dict, workdir: str) -> None:
-    """`evals/NAME.json` of a run: NAME is the evaluation, after encoder and layer where those are not its own."""
-    encoder = "" if row["encoder"] == "run" else f"{os.path.splitext(os.path.basename(row['encoder']))[0]}_"
+    """`evals/NAME.json` of a run: NAME is the evaluation, after encoder and layer where those are not its own.
+
+    An encoder's file is named with its folder, and numbered where another encoder has the name already.
+    """
     layer = "" if row["layer"] == stages.WHOLE else f"{row['layer']}_"
-    folder = os.path.join(workdir, "evals")
-    os.makedirs(folder, exist_ok=True)
-    files.write_json(os.path.join(folder, f"{encoder}{layer}{row['eval']}.json"), row)
+    encoder = "" if row["encoder"] == "run" else f"{_short(row['encoder'])}_"
+    for number in itertools.count(1):
+        again = f"{number}_" if number > 1 else ""
+        path = os.path.join(workdir, "evals", f"{encoder}{again}{layer}{row['eval']}.json")
+        if not os.path.exists(path) or files.read_json(path).get("encoder") == row["encoder"]:
+            return files.write_json(path, row)
+
+
+def _short(encoder: str) -> str:
+    """random, pixels, or FOLDER-NAME of an encoder file."""
+    if encoder in ("random", "pixels"):
+        return encoder
+    folder, name = os.path.split(os.path.abspath(encoder))
+    return f"{os.path.basename(folder)}-{os.path.splitext(name)[0]}"
 
 
 def check(request: Request) -> None:

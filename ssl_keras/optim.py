@@ -107,8 +107,8 @@ class _Grouped:
     """The parts of an optimizer that follow `ParameterGroups`: mixed into the optimizers below.
 
     A parameter that is held still has no update at all, as one whose `grad` is None in PyTorch: it is not decayed, its
-    velocity and moments stay 0, and its steps are counted from its first one. Steps are batches, as everywhere: one that
-    float16's loss scale skips counts.
+    velocity and moments stay 0, and its steps are counted from its first one. Steps are batches, as everywhere: one
+    that float16's loss scale skips counts.
     """
 
     def _set_groups(self, groups, weight_decay, final_weight_decay):

@@ -185,3 +185,22 @@ def test_a_link_to_an_export_stays_a_link(encoder, tmp_path):
     export.save_saved_model(encoder, 16, str(tmp_path / "newest"))
     assert os.path.islink(tmp_path / "newest")
     assert json.loads((tmp_path / "v1" / export.CONTENTS).read_text())["files"]
+
+
+def test_scores_of_two_encoders_of_one_name_stand_beside_each_other(tmp_path):
+    from ssl_keras import evaluation
+
+    def row(encoder, top1):
+        return {"encoder": encoder, "layer": "representation", "eval": "knn", "top1": top1}
+
+    for encoder in ("/a/x/encoder.keras", "/b/x/encoder.keras", "/b/y/encoder.keras", "random", "run"):
+        for top1 in (0.1, 0.2):  # an evaluation made again replaces its own
+            evaluation.write(row(encoder, top1), str(tmp_path))
+    names = {path.name: json.loads(path.read_text())["encoder"] for path in (tmp_path / "evals").iterdir()}
+    assert names == {
+        "x-encoder_knn.json": "/a/x/encoder.keras",
+        "x-encoder_2_knn.json": "/b/x/encoder.keras",
+        "y-encoder_knn.json": "/b/y/encoder.keras",
+        "random_knn.json": "random",
+        "knn.json": "run",
+    }
