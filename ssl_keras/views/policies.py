@@ -33,8 +33,8 @@ class Policy:
     blur: float = 0.0  # probability (computed with the geometry: it commutes with all of the colour but clipping)
     blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels
     blur_kernel: float | None = None  # kernel length, a fraction of the view's side, made odd; None: uncut, as Pillow's
+    tilt: float = 0.0  # largest rotation in degrees; what turns in is the image around the view, mirrored at its ends
     quarter_turn: float = 0.0  # probability of turning by 90, 180 or 270 degrees
-    tilt: float = 0.0  # largest rotation in degrees
     jitter: float = 0.0  # probability of the four below, in random order
     brightness: float = 0.0
     contrast: float = 0.0
