@@ -1,7 +1,7 @@
 """How many pixels an encoded image may claim: a header of forty bytes must not ask for gigabytes."""
 
 MOST_PIXELS = 2**29 // 3  # the limit of TensorFlow's JPEG decoder in colour, and Pillow's
-FREE_PIXELS = 2**24  # what any file may claim, however short: a blank image is a few bytes
+FREE_PIXELS = 2**23  # what any file may claim, however short: a blank 4K picture is forty bytes of lossless WebP
 PIXELS_PER_BYTE = 8256  # 1032 bytes from one are the most that deflate gives, of eight pixels each in a 1-bit PNG
 
 TOO_LARGE = (
