@@ -3,6 +3,8 @@
 The same functions feed training and are traced into the exported model, so that both see the same pixels.
 """
 
+import re
+
 import tensorflow as tf
 
 from ssl_keras.data import headers
@@ -11,6 +13,10 @@ from ssl_keras.data.orientation import jpeg_orientation, png_orientation, uprigh
 
 MAXIMUM = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 CHANNELS = (1, 3)  # that encoded images give
+# A frame header (marker, length, bits) other than baseline, sequential or progressive with 8 bits.
+ODD_JPEG = re.compile(
+    rb"\xff(?:([\xc3\xc5-\xc7\xcb\xcd-\xcf])\0[\x0b\x0e\x11\x14]|[\xc0-\xc2\xc9\xca]\0[\x0b\x0e\x11\x14]([^\x08]))"
+)
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in JPEG itself
 
 
@@ -76,6 +82,19 @@ def _webp_pixels(encoded: tf.Tensor) -> tf.Tensor:
 def _no_pixels(encoded: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([headers.sound(encoded, (tf.constant(False), headers.NO_IMAGE))]):
         return tf.zeros([0, 0, 3], tf.uint8)
+
+
+def refusal(encoded: bytes) -> str | None:
+    """Why `decode` refuses a file that may well be whole; None where nothing is known but that it does."""
+    process = ODD_JPEG.search(encoded) if encoded.startswith(b"\xff\xd8\xff") else None
+    if process:
+        kind = "lossless or hierarchical" if process[1] else f"{process[2][0]}-bit"
+        return f"JPEG of a {kind} process that is not read: save it as PNG or 8-bit JPEG"
+    try:
+        decode(tf.constant(encoded), 3, "uint8")
+    except tf.errors.InvalidArgumentError as error:
+        return headers.TOO_LARGE if headers.TOO_LARGE in str(error) else None
+    return None
 
 
 def from_array(image: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:

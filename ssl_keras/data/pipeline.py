@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from ssl_keras.data.decode import decode, from_array, to_canvas
+from ssl_keras.data.decode import decode, from_array, refusal, to_canvas
 from ssl_keras.data.source import Source
 
 DTYPES = ("uint8", "uint16", "float32")
@@ -116,7 +116,7 @@ def _reason(source: Source, i: int) -> str:
         span = f"values from {finite.min():g} to {finite.max():g}" if finite.size else "no finite value"
         also = "" if finite.size == raw.size else ", and some not finite"
         return f"{span}{also}: float32 images need finite values from 0 to 1"
-    return _encoded_reason(raw)
+    return refusal(raw) or _encoded_reason(raw)
 
 
 def _encoded_reason(encoded: bytes) -> str:
