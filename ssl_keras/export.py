@@ -102,10 +102,14 @@ def load_encoder(path: str) -> keras.Model:
 
 
 def save_saved_model(encoder: keras.Model, canvas_size: int, path: str) -> None:
-    """Writes a SavedModel with two signatures, both returning {"features": float32 [B, D]}.
+    """Writes a SavedModel with two signatures, both returning {"features": float32 [B, D]}; no rows for an empty batch.
 
-    `serving_default`: `image_bytes`, string [B], encoded JPEG, PNG, GIF, BMP or WebP files of any sizes.
-    `images`: `images`, uint8 [B, H, W, C], already decoded; squashed to the canvas as files are.
+    `serving_default`: `image_bytes`, string [B], encoded files of any sizes as `decode.decode` reads them: JPEG, PNG,
+    GIF, true-colour BMP, still WebP. A file that it does not read is an InvalidArgumentError for the whole request.
+    `images`: `images` [B, H, W, C], already decoded, of the encoder's pixel type (uint8, uint16, or float32 from 0 to
+    1); squashed to the canvas as files are.
+
+    Encoders of other than 1 or 3 channels have no files to decode: both names are the signature `images`.
 
     Raises:
         ValueError: as `check_output`.
@@ -124,18 +128,19 @@ def save_saved_model(encoder: keras.Model, canvas_size: int, path: str) -> None:
                 items,
                 fn_output_signature=canvas,
             )
-            return {"features": encoder(center_view(canvases, size) * maximum, training=False)}
+            # One row at least: TensorFlow's convolutions fail on none.
+            rows = tf.shape(canvases)[0]
+            canvases = tf.pad(canvases, [[0, tf.maximum(1 - rows, 0)], [0, 0], [0, 0], [0, 0]])
+            return {"features": encoder(center_view(canvases, size) * maximum, training=False)[:rows]}
 
         return serve
 
+    images = features_by(decode.from_array), [tf.TensorSpec([None, None, None, channels], dtype, name="images")]
+    encoded = features_by(decode.decode), [tf.TensorSpec([None], tf.string, name="image_bytes")]
     archive = keras.export.ExportArchive()
     archive.track(encoder)
-    archive.add_endpoint(
-        "serving_default", features_by(decode.decode), [tf.TensorSpec([None], tf.string, name="image_bytes")]
-    )
-    archive.add_endpoint(
-        "images", features_by(decode.convert), [tf.TensorSpec([None, None, None, channels], tf.uint8, name="images")]
-    )
+    archive.add_endpoint("serving_default", *(encoded if channels in decode.CHANNELS else images))
+    archive.add_endpoint("images", *images)
     with files.replacing(path, is_saved_model) as beside:
         archive.write_out(beside, verbose=False)
         files.write_json(os.path.join(beside, CONTENTS), {"files": sorted(_files_below(beside))})

@@ -94,6 +94,7 @@ def test_every_setting_says_what_it_is():
 
 def test_choices_that_stand_in_two_places_agree():
     from ssl_keras import distribute, optim, schedules
+    from ssl_keras.data import size
     from ssl_keras.data.pipeline import DTYPES
     from ssl_keras.nn import backbones, norm, vit
 
@@ -107,6 +108,7 @@ def test_choices_that_stand_in_two_places_agree():
         "norm": norm.NORMS,
     }.items():
         assert set(known[name].choices) == set(choices), name
+    assert known["max_megapixels"].most == Config().max_megapixels == size.LARGEST
     told = {"optimizer": optim.OPTIMIZERS, "backbone": backbones.BACKBONES, "method": methods.names()}
     for name, choices in told.items():
         assert set(re.findall(r"\w+", known[name].text.removeprefix("what to train"))) == set(choices), name

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from ssl_keras import config
 from ssl_keras.data.canvases import CanvasSpec, load_canvases
 from ssl_keras.data.sources import open_source
 from ssl_keras.evals import features
 from ssl_keras.export import build_encoder, load_encoder, save_keras, save_saved_model
 from ssl_keras.nn.backbones import build_backbone
+from tests.runs import TINY, run_tool
 
 SIZE, CANVAS = 24, 32
 
@@ -89,6 +91,58 @@ def test_bytes_that_are_no_image_are_an_error(shipped):
     serve = tf.saved_model.load(str(shipped / "uint8")).signatures["serving_default"]
     with pytest.raises(tf.errors.InvalidArgumentError):
         serve(image_bytes=tf.constant([b"no image"]))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_an_empty_batch_has_no_rows(shipped, dtype):
+    signatures = tf.saved_model.load(str(shipped / dtype)).signatures
+    width = signatures["serving_default"].structured_outputs["features"].shape[1]
+    for shape in ((0, 9, 11, 3), (0, 0, 0, 3)):
+        assert signatures["images"](images=tf.zeros(shape, dtype))["features"].shape == (0, width)
+    assert signatures["serving_default"](image_bytes=tf.zeros([0], tf.string))["features"].shape == (0, width)
+
+
+def test_pixels_of_sixteen_bits_keep_them(shipped):
+    pixels = np.random.default_rng(0).integers(0, 65536, (2, 40, 30, 3), dtype=np.uint16)
+    signatures = tf.saved_model.load(str(shipped / "uint16")).signatures
+    encoded = tf.stack([tf.io.encode_png(image) for image in pixels])
+    np.testing.assert_allclose(
+        signatures["images"](images=pixels)["features"],
+        signatures["serving_default"](image_bytes=encoded)["features"],
+        atol=1e-5,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_run_of_five_channels_is_served_with_pixels(tmp_path, dtype):
+    rng = np.random.default_rng(0)
+    pixels = rng.uniform(size=(64, 20, 20, 5)).astype(np.float32)
+    if dtype != "float32":
+        pixels = (pixels * np.iinfo(dtype).max).astype(dtype)
+    np.save(tmp_path / "bands.npy", pixels)
+    run = [
+        *TINY,
+        f"--data=npy:{tmp_path}/bands.npy",
+        "--epochs=1",
+        f"--workdir={tmp_path}/run",
+        "--views_without=color",
+    ]
+    done = run_tool("pretrain", *run)
+    assert done.returncode == 0, done.stderr
+    done = run_tool("export", f"--workdir={tmp_path}/run", f"--output={tmp_path}/served")
+    assert (done.returncode, done.stdout) == (0, f"written: {tmp_path}/served\n"), done.stderr
+
+    signatures = tf.saved_model.load(f"{tmp_path}/served").signatures
+    side = config.read_run(f"{tmp_path}/run").canvas_size
+    canvases = load_canvases(open_source(f"npy:{tmp_path}/bands.npy"), CanvasSpec(side, 5, dtype))
+    encoder = load_encoder(f"{tmp_path}/run/encoder.keras")
+    expected = features.embedder(features.encode_with(encoder), encoder.input_shape[1])(canvases.images)
+    for name in ("serving_default", "images"):
+        assert signatures[name].structured_input_signature[1]["images"].dtype == dtype
+        found = signatures[name](images=tf.constant(pixels))["features"]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        assert signatures[name](images=tf.constant(pixels[:0]))["features"].shape == (0, found.shape[1])
 
 
 def test_input_scaling_tells_the_pixel_type(shipped):

@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 
-from ssl_keras.data.limits import TOO_LARGE, may_hold
+from ssl_keras.data.size import TOO_LARGE, may_hold
 
 PLAIN, RLE8, RLE4, MASKS, ALPHA_MASKS = 0, 1, 2, 3, 6
 HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)

@@ -10,6 +10,7 @@ from ssl_keras.data.gif import gif_pixels
 from ssl_keras.data.orientation import jpeg_orientation, png_orientation, upright, webp_orientation
 
 MAXIMUM = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
+CHANNELS = (1, 3)  # that encoded images give
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in JPEG itself
 
 
@@ -28,7 +29,7 @@ def decode(encoded: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
         InvalidArgumentError: the bytes are no whole image of these formats, or one that TensorFlow cannot decode
             rightly (`headers`).
     """
-    if channels not in (1, 3):
+    if channels not in CHANNELS:
         raise ValueError(f"encoded images give 1 or 3 channels, not {channels}: save others as .npy [N, H, W, C]")
     encoded = tf.convert_to_tensor(encoded)
     head = headers.first_bytes(encoded, 12)

@@ -7,8 +7,7 @@ is put around it here.
 
 import tensorflow as tf
 
-from ssl_keras.data.headers import number, sound
-from ssl_keras.data.limits import TOO_LARGE, may_hold
+from ssl_keras.data.headers import fits, number, sound
 
 EXTENSION, FRAME, CONTROL = 0x21, 0x2C, 0xF9
 LOOK_AHEAD = 64
@@ -68,7 +67,7 @@ def gif_pixels(encoded: tf.Tensor) -> tf.Tensor:
     encoded = sound(
         encoded,
         (data[at] == FRAME, "GIF without a frame"),
-        (may_hold(claimed[0], claimed[1], tf.cast(length, tf.int64)), TOO_LARGE),
+        fits(encoded, claimed[0], claimed[1]),
     )
 
     def part(start, stop):

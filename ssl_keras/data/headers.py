@@ -7,7 +7,7 @@ checked first, in graph operations that look at a few bytes.
 
 import tensorflow as tf
 
-from ssl_keras.data.limits import MOST_PIXELS, PIXELS_PER_BYTE, TOO_LARGE, may_hold
+from ssl_keras.data.size import MOST_PIXELS, PIXELS_PER_BYTE, TOO_LARGE, may_hold
 
 ANIMATED_WEBP = "animated WebP, which TensorFlow cannot decode: save its first frame as PNG"
 ODD_BMP = "BMP with a palette, compression, bit masks or an OS/2 header, which TensorFlow cannot decode: save it as PNG"
@@ -37,6 +37,12 @@ def holds(encoded: tf.Tensor, text: bytes) -> tf.Tensor:
     return tf.size(tf.strings.split(encoded, text, maxsplit=1)) > 1
 
 
+def fits(encoded: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, str]:
+    """The check that a file may claim its size, int64 scalars from 0 to 2^32."""
+    height, width = tf.minimum(height, 2**31), tf.minimum(width, 2**31)  # their product stays below 2^63
+    return may_hold(height, width, _length(encoded)), TOO_LARGE
+
+
 def sound(encoded: tf.Tensor, *checks: tuple[tf.Tensor, str]) -> tf.Tensor:
     """The string scalar itself, once each check holds.
 
@@ -63,7 +69,7 @@ def sound_jpeg(encoded: tf.Tensor) -> tf.Tensor:
 def sound_png(encoded: tf.Tensor) -> tf.Tensor:
     head = first_bytes(encoded, 24)
     width, height = number(head[16:20], "big"), number(head[20:24], "big")
-    return sound(encoded, (may_hold(height, width, _length(encoded)), TOO_LARGE))
+    return sound(encoded, fits(encoded, height, width))
 
 
 def sound_webp(encoded: tf.Tensor) -> tf.Tensor:
@@ -76,7 +82,7 @@ def sound_webp(encoded: tf.Tensor) -> tf.Tensor:
     height = tf.where(is_lossless, packed // 2**14, number(head[28:30])) % 2**14
     width = tf.where(is_extended, number(head[24:27]), width) + 1
     height = tf.where(is_extended, number(head[27:30]), height) + 1
-    return sound(encoded, (~is_animated, ANIMATED_WEBP), (may_hold(height, width, _length(encoded)), TOO_LARGE))
+    return sound(encoded, (~is_animated, ANIMATED_WEBP), fits(encoded, height, width))
 
 
 def sound_bmp(encoded: tf.Tensor) -> tf.Tensor:
@@ -86,7 +92,7 @@ def sound_bmp(encoded: tf.Tensor) -> tf.Tensor:
     is_plain = (number(head[14:18]) >= 40) & ((depth == 24) | (depth == 32)) & (number(head[30:34]) == 0)
     width, height = number(head[18:22]), number(head[22:26])
     height = tf.where(height < 2**31, height, 2**32 - height)  # negative: rows from the top
-    whole = sound(encoded, (is_plain, ODD_BMP), (may_hold(height, width, _length(encoded)), TOO_LARGE))
+    whole = sound(encoded, (is_plain, ODD_BMP), fits(encoded, height, width))
     with tf.control_dependencies([whole]):
         end = number(head[10:14]) + (width * depth + 31) // 32 * 4 * height
         return tf.strings.substr(whole, 0, tf.cast(tf.minimum(end, _length(encoded)), tf.int32))

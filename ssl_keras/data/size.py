@@ -7,6 +7,14 @@ from PIL import Image
 # TensorFlow decodes a JPEG of at most 2**29 values: 178.9 megapixels of three.
 LARGEST = 178.0
 JPEG_VALUES = 2**29
+MOST_PIXELS = JPEG_VALUES // 3
+FREE_PIXELS = 2**24  # what any file may claim, however short: a blank image is a few bytes
+PIXELS_PER_BYTE = 8256  # 1032 bytes from one are the most that deflate gives, of eight pixels each in a 1-bit PNG
+
+TOO_LARGE = (
+    f"the header claims more than {MOST_PIXELS:,} pixels, or more than so short a file can hold: "
+    "save it smaller, or as tiles"
+)
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")  # a TIFF's size is looked at where its tags are
 
 # Pillow's own limit, of bytes and not of pixels where a TIFF is unpacked, would refuse images below this one.
@@ -19,6 +27,15 @@ def set_limit(megapixels: float) -> None:
     """Sets what every reader of this process refuses from now on, `--max_megapixels`: more than so many."""
     global _limit
     _limit = megapixels
+
+
+def may_hold(height, width, length):
+    """Whether a file of `length` bytes may claim so many pixels: numbers or int64 scalars.
+
+    A header of forty bytes must not ask for gigabytes.
+    """
+    pixels = height * width
+    return (pixels <= MOST_PIXELS) & ((pixels <= FREE_PIXELS) | (pixels <= PIXELS_PER_BYTE * length))
 
 
 def check_pixels(pixels: int) -> None:
@@ -35,10 +52,13 @@ def check_size(encoded: bytes) -> None:
     """Raises ValueError for an encoded image, TIFF aside, that is larger than the limit or than TensorFlow decodes."""
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-            pixels, values, is_jpeg = image.width * image.height, len(image.getbands()), encoded[:2] == b"\xff\xd8"
+            height, width, values, is_jpeg = *image.size[::-1], len(image.getbands()), encoded[:2] == b"\xff\xd8"
     except Exception:
         return  # what is wrong with it shows when it is decoded
+    pixels = height * width
     check_pixels(pixels)
+    if not may_hold(height, width, len(encoded)):
+        raise ValueError(TOO_LARGE)
     if is_jpeg and pixels * values > JPEG_VALUES:
         most = JPEG_VALUES / values / 1e6
         raise ValueError(

@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ssl_keras.data.bmp import is_plain, read_bmp
-from ssl_keras.data.limits import TOO_LARGE, may_hold
 from ssl_keras.data.size import check_size
 from ssl_keras.data.tiff import is_tiff, tiff_pixels
 
@@ -44,8 +43,6 @@ def needs_python(encoded: bytes) -> bool:
 def _first_webp_frame(encoded: bytes) -> np.ndarray:
     """uint8 [H, W, 3 or 4] of an animated WebP, upright."""
     image = Image.open(io.BytesIO(encoded), formats=["WEBP"])
-    if not may_hold(image.height, image.width, len(encoded)):
-        raise ValueError(TOO_LARGE)
     image.info.pop("xmp", None)  # in which Pillow would look for an orientation too
     return np.asarray(ImageOps.exif_transpose(image))
 

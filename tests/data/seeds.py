@@ -1,5 +1,6 @@
 """Small valid image files of every variety, from which the fuzz test starts."""
 
+import functools
 import io
 import struct
 import zlib
@@ -7,8 +8,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-RNG = np.random.default_rng(7)
-NOISE = RNG.integers(0, 256, (13, 21, 4), dtype=np.uint8)
+NOISE = np.random.default_rng(7).integers(0, 256, (13, 21, 4), dtype=np.uint8)
 SMOOTH = np.stack([np.add.outer(9 * np.arange(13), 5 * np.arange(21)) + 20 * k for k in range(4)], -1).astype(np.uint8)
 
 
@@ -92,6 +92,7 @@ def webp_chunk(name: bytes, data: bytes) -> bytes:
     return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
 
 
+@functools.cache
 def gif_seeds() -> list[bytes]:
     frames = [image("RGB").rotate(90 * k, expand=True).crop((0, 0, 9 + k, 8)) for k in range(3)]
     clear = image("P")
@@ -111,6 +112,7 @@ def gif_seeds() -> list[bytes]:
     ]
 
 
+@functools.cache
 def png_seeds() -> list[bytes]:
     clear = png_chunk(b"PLTE", bytes(range(48))) + png_chunk(b"tRNS", bytes([0, 128, 255]))
     found = [encoded(image(mode), "PNG") for mode in ("1", "L", "LA", "P", "RGB", "RGBA")]
@@ -133,6 +135,7 @@ def png_seeds() -> list[bytes]:
     return found
 
 
+@functools.cache
 def jpeg_seeds() -> list[bytes]:
     found = [
         encoded(image("RGB", SMOOTH), "JPEG", progressive=progressive, subsampling=subsampling, restart_marker_blocks=k)
@@ -148,6 +151,7 @@ def jpeg_seeds() -> list[bytes]:
     return found
 
 
+@functools.cache
 def webp_seeds() -> list[bytes]:
     found = [
         encoded(image(mode, pixels), "WEBP", **options)
@@ -172,10 +176,11 @@ def webp_seeds() -> list[bytes]:
     return found
 
 
+@functools.cache
 def bmp_seeds() -> list[bytes]:
     plane = NOISE[..., 0].astype(np.uint32)
     wide = NOISE.view(np.uint32)[..., 0]
-    palette = RNG.integers(0, 256, 1024, dtype=np.uint8).tobytes()
+    palette = np.random.default_rng(8).integers(0, 256, 1024, dtype=np.uint8).tobytes()
     runs = b"\x05\x07\x00\x03abc\0\x00\x02\x01\x01\x04\x09\0\0\0\0\x03\x02\0\1"
     found = [encoded(image(mode), "BMP") for mode in ("1", "L", "P", "RGB", "RGBA")]
     for depth in (1, 2, 4, 8):
