@@ -104,7 +104,7 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     def _maker(self, policy):
         """The function that makes views of one policy, compiled where it should be."""
 
-        def make(images, sizes, step, replica, view, columns, within=None):
+        def make(images, sizes, step, replica, view, columns, within):
             banded = self._is_banded(policy)
             return self._view(policy, banded, images, sizes, step, replica, view, columns=columns, within=within)
 

@@ -162,7 +162,7 @@ def test_no_array_of_the_compiled_program_is_much_larger_than_its_output():
     maker = next(iter(layer._makers.values()))
     sizes, zero = tf.ones([16, 2]), tf.constant(0)
     columns = tf.transpose(images, [0, 2, 1, 3])
-    report = maker.experimental_get_compiler_ir(images, sizes, tf.constant(0, tf.int64), zero, zero, columns)
+    report = maker.experimental_get_compiler_ir(images, sizes, tf.constant(0, tf.int64), zero, zero, columns, None)
     hlo = report(stage="optimized_hlo")
     biggest = sorted(map(_bytes_of, _shapes(hlo)), reverse=True)
     output = 16 * 96 * 96 * 3 * 4
