@@ -78,7 +78,14 @@ def narrow_vits_and_plain_views(monkeypatch):
         monkeypatch.setitem(vit.ARCHITECTURES, name, vit.Architecture(32, 2, 1))
 
 
-@pytest.mark.parametrize("path", FLAGFILES, ids=lambda path: str(path.relative_to(ROOT / "flags")))
+def recipe(path):
+    """A parameter of the test; those whose views cannot be made small are slow."""
+    settings = read(path)
+    large = settings.method in IN_PROPORTION and settings.image_size > 100
+    return pytest.param(path, id=str(path.relative_to(ROOT / "flags")), marks=[pytest.mark.slow] if large else [])
+
+
+@pytest.mark.parametrize("path", map(recipe, FLAGFILES))
 def test_a_recipe_trains(path):
     settings = small(read(path))
     method_class = methods.load(settings.method)
