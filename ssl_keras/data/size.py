@@ -57,11 +57,11 @@ def check_size(encoded: bytes) -> None:
         return  # what is wrong with it shows when it is decoded
     pixels = height * width
     check_pixels(pixels)
-    if not may_hold(height, width, len(encoded)):
-        raise ValueError(TOO_LARGE)
     if is_jpeg and pixels * values > JPEG_VALUES:
         most = JPEG_VALUES / values / 1e6
         raise ValueError(
             f"too large: {_megapixels(pixels)} of {values} values, more than the {most:.1f} that TensorFlow "
             "decodes; save it smaller"
         )
+    if not may_hold(height, width, len(encoded)):
+        raise ValueError(TOO_LARGE)

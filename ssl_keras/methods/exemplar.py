@@ -90,6 +90,7 @@ class Exemplar(SSLModel):
         self.head = heads.mlp((backbone.output_shape[-1], outputs), "embedding" if triplet else "classifier")
         self.seeds = SeedBoxes(patch, views.seed)
         self.form, self.margin = form, margin
+        self.smallest_batch = 2 if triplet else 1  # a triplet's negative is another image's
         self.num_examples, self.transformations = num_examples, transformations
         self.accuracy = keras.metrics.Mean(name="accuracy")
         self.chance = keras.metrics.Mean(name="chance")
