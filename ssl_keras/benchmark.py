@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 from ssl_keras.config import Config
+from ssl_keras.errors import UserError
 
 PARTS = {"train": ("step", "step_without_views", "passes", "loop", "input", "plain_keras_step"), "input": ("input",)}
 RATIOS = {
@@ -130,9 +131,9 @@ class _Workers:
             if line.startswith("{"):
                 answer = json.loads(line)
                 if "error" in answer:
-                    raise ValueError(answer["error"])
+                    raise UserError(answer["error"])
                 return answer
-        raise ValueError(f"a benchmark process ended with status {process.wait()}; its messages are above")
+        raise UserError(f"a benchmark process ended with status {process.wait()}; its messages are above")
 
 
 def work() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from absl import logging
 
 from ssl_keras import files
+from ssl_keras.errors import UserError
 
 _PREFIX = "step_"
 
@@ -125,9 +126,9 @@ def _write_arrays(path: str, values: list[np.ndarray]) -> None:
 def _read_whole(folder: str) -> dict:
     manifest = files.read_json(os.path.join(folder, "manifest.json"))
     if manifest.pop("manifest_sha256") != _digest(manifest):
-        raise ValueError("manifest.json does not match its checksum")
+        raise UserError("manifest.json does not match its checksum")
     if _sha256(os.path.join(folder, "state.npz")) != manifest["sha256"]:
-        raise ValueError("state.npz does not match its checksum")
+        raise UserError("state.npz does not match its checksum")
     return manifest
 
 
@@ -136,7 +137,7 @@ def _assign(method: keras.Model, state: str, manifest: dict) -> None:
     found = [tuple(shape) for _, shape in manifest["variables"]]
     expected = [tuple(v.shape) for v in variables]
     if found != expected:
-        raise ValueError(
+        raise UserError(
             f"{state} holds {len(found)} variables that do not fit this model's {len(expected)}: "
             "it was written by another version; use a new --workdir"
         )

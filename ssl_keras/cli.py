@@ -1,7 +1,6 @@
 """The command line of the tools: flags, their help, and what becomes of errors. Nothing heavy is imported here."""
 
 import dataclasses
-import os
 import re
 import sys
 import textwrap
@@ -12,13 +11,14 @@ from absl import app, flags
 
 from ssl_keras import files, methods
 from ssl_keras.config import GROUPS, Config, data_spec, kind_of, settings
+from ssl_keras.errors import UserError
 from ssl_keras.interrupts import AGAIN, Interrupted
 from ssl_keras.words import nearest, shown
 
-PACKAGE = os.path.dirname(os.path.abspath(__file__))
-OURS = (PACKAGE + os.sep, os.path.join(os.path.dirname(PACKAGE), "tools") + os.sep)
 HELP = ("--help", "-help", "-h", "--helpshort")
 WIDTH, COLUMN = 112, 34
+
+flags.DEFINE_bool("debug", False, "show the traceback of every error, also of a mistake in the settings")
 
 
 class _Parser(flags.ArgumentParser):
@@ -86,9 +86,9 @@ def run(main: Callable[[], object]) -> None:
             _fail(f"unexpected argument {argv[1]!r}: settings are flags, --name=value", 2)
         try:
             main()
-        except (ValueError, OSError) as error:
-            if not _is_users_mistake(error):
-                raise
+        except (UserError, OSError) as error:  # an OSError names a file
+            if flags.FLAGS.debug:
+                traceback.print_exc()
             _fail(str(error), 1)
         except Interrupted as error:
             _fail(str(error), AGAIN)
@@ -179,12 +179,6 @@ def _unknown_flag(name: str, value: str) -> str:
                 return f"--{name} is an argument of {owner}: {switch}--method_arg={name}={value or 'VALUE'}"
     known = [f"--{other}" for other in _own_flags()]
     return f"unknown flag --{name}{nearest(f'--{name}', known)}; --help lists all flags"
-
-
-def _is_users_mistake(error: BaseException) -> bool:
-    """An OSError names a file; a ValueError is the user's where this package raised it, a bug where a library did."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, OSError) or os.path.abspath(frames[-1].filename).startswith(OURS)
 
 
 def _fail(message: str, status: int) -> None:

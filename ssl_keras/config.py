@@ -10,6 +10,7 @@ import os
 import typing
 
 from ssl_keras import files, methods
+from ssl_keras.errors import UserError
 
 GROUPS = {
     "run": "what is trained, and where it is kept",
@@ -194,7 +195,7 @@ class Config:
         return lines
 
     def checkpoint_interval(self) -> tuple[float, str]:
-        """`checkpoint_every` as (number, "epochs" or "minutes"); ValueError where it is neither."""
+        """`checkpoint_every` as (number, "epochs" or "minutes"); UserError where it is neither."""
         number, unit = self.checkpoint_every.removesuffix("min"), "epochs"
         if number != self.checkpoint_every:
             unit = "minutes"
@@ -203,7 +204,7 @@ class Config:
         except ValueError:
             value = 0
         if not value > 0:
-            raise ValueError(
+            raise UserError(
                 f"--checkpoint_every must be a number of epochs, such as 1, or of minutes, such as 30min; got "
                 f"{self.checkpoint_every!r}"
             )
@@ -228,7 +229,7 @@ class Config:
         for line in filter(None, map(str.strip, text.splitlines())):
             name, _, value = line.removeprefix("--").partition("=")
             if name not in kinds:
-                raise ValueError(f"this folder's flags.txt has the setting --{name}, which this version does not know")
+                raise UserError(f"this folder's flags.txt has the setting --{name}, which this version does not know")
             if kinds[name] is tuple:
                 values[name] = (*values.get(name, ()), value)
             else:
@@ -248,7 +249,7 @@ def kind_of(field: dataclasses.Field) -> type:
 
 
 def check(config: Config) -> None:
-    """Raises ValueError on the first setting that no run can have."""
+    """Raises UserError on the first setting that no run can have."""
     methods.check_name(config.method)
     for name, known in settings().items():
         value = getattr(config, name)
@@ -257,37 +258,37 @@ def check(config: Config) -> None:
         unset = known.text.partition("unset: ")[2]
         hint = f" (left out: {unset})" if unset else ""
         if known.choices and value not in known.choices:
-            raise ValueError(f"--{name}={value}: expected one of {', '.join(known.choices)}")
+            raise UserError(f"--{name}={value}: expected one of {', '.join(known.choices)}")
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"--{name} must be a finite number, got {value}")
+            raise UserError(f"--{name} must be a finite number, got {value}")
         if known.above is not None and not value > known.above:
-            raise ValueError(f"--{name} must be greater than {known.above}, got {value}{hint}")
+            raise UserError(f"--{name} must be greater than {known.above}, got {value}{hint}")
         if known.least is not None and not value >= known.least:
-            raise ValueError(f"--{name} must be at least {known.least}, got {value}{hint}")
+            raise UserError(f"--{name} must be at least {known.least}, got {value}{hint}")
         if known.most is not None and not value <= known.most:
-            raise ValueError(f"--{name} must be at most {known.most}, got {value}{hint}")
+            raise UserError(f"--{name} must be at most {known.most}, got {value}{hint}")
     if config.micro_batch_size is not None:
         check_micro_batches(config.batch_size, config.micro_batch_size, config.num_devices or 1)
     config.checkpoint_interval()
     if config.skip_nonfinite and config.steps_per_execution > 1:
-        raise ValueError("--skip_nonfinite looks at every step: leave --steps_per_execution at 1")
+        raise UserError("--skip_nonfinite looks at every step: leave --steps_per_execution at 1")
 
 
 def check_micro_batches(batch_size: int, micro_batch_size: int, replicas: int) -> None:
-    """Raises ValueError where a batch does not go through `replicas` in equal pieces of `micro_batch_size`."""
+    """Raises UserError where a batch does not go through `replicas` in equal pieces of `micro_batch_size`."""
     if micro_batch_size > batch_size or batch_size % micro_batch_size:
-        raise ValueError(
+        raise UserError(
             f"--micro_batch_size={micro_batch_size} must divide --batch_size={batch_size}; leave it out for no pieces"
         )
     if micro_batch_size % replicas:
-        raise ValueError(f"--micro_batch_size={micro_batch_size} must be a multiple of the {replicas} replicas")
+        raise UserError(f"--micro_batch_size={micro_batch_size} must be a multiple of the {replicas} replicas")
 
 
 def read_run(workdir: str) -> Config:
-    """The settings of the run in `workdir`; ValueError where there is none."""
+    """The settings of the run in `workdir`; UserError where there is none."""
     path = os.path.join(workdir, "flags.txt")
     if not os.path.isfile(path):
-        raise ValueError(f"{workdir!r} holds no run: {path} is missing; give the --workdir of a tools.pretrain run")
+        raise UserError(f"{workdir!r} holds no run: {path} is missing; give the --workdir of a tools.pretrain run")
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         return Config.from_flag_lines(file.read())
 

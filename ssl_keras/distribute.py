@@ -10,6 +10,7 @@ import os
 
 import tensorflow as tf
 
+from ssl_keras.errors import UserError
 from ssl_keras.interrupts import Interrupted
 
 STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
@@ -26,14 +27,14 @@ def build_strategy(name="default", num_devices=None, tpu=None):
         tpu: name or address of the TPU; None: the local one.
 
     Raises:
-        ValueError: unknown name, more devices than there are, TF_CONFIG missing or malformed, no TPU found.
+        UserError: unknown name, more devices than there are, TF_CONFIG missing or malformed, no TPU found.
     """
     if name not in STRATEGIES:
-        raise ValueError(f"unknown strategy {name!r}: use one of {', '.join(STRATEGIES)}")
+        raise UserError(f"unknown strategy {name!r}: use one of {', '.join(STRATEGIES)}")
     if num_devices is not None and name != "mirrored":
-        raise ValueError(f"num_devices={num_devices} belongs to the strategy 'mirrored', not to {name!r}")
+        raise UserError(f"num_devices={num_devices} belongs to the strategy 'mirrored', not to {name!r}")
     if tpu is not None and name != "tpu":
-        raise ValueError(f"tpu={tpu!r} belongs to the strategy 'tpu', not to {name!r}")
+        raise UserError(f"tpu={tpu!r} belongs to the strategy 'tpu', not to {name!r}")
     if name == "mirrored":
         return tf.distribute.MirroredStrategy(_mirrored_devices(num_devices))
     if name == "multi_worker":
@@ -46,11 +47,11 @@ def build_strategy(name="default", num_devices=None, tpu=None):
 def _mirrored_devices(num_devices):
     """Device names, e.g. ["GPU:0", "GPU:1"]."""
     if num_devices is not None and num_devices < 1:
-        raise ValueError(f"num_devices must be at least 1, not {num_devices}")
+        raise UserError(f"num_devices must be at least 1, not {num_devices}")
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         if num_devices is not None and num_devices > len(gpus):
-            raise ValueError(f"num_devices={num_devices}, but this machine has {len(gpus)} GPU(s)")
+            raise UserError(f"num_devices={num_devices}, but this machine has {len(gpus)} GPU(s)")
         return [f"GPU:{i}" for i in range(num_devices or len(gpus))]
     wanted = num_devices or 1
     if wanted > 1:
@@ -66,7 +67,7 @@ def _split_cpu(wanted):
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * wanted)
     except RuntimeError as error:
-        raise ValueError(
+        raise UserError(
             f"{wanted} CPU devices were asked for after TensorFlow had started with fewer: "
             "build the strategy before any other TensorFlow operation"
         ) from error
@@ -100,11 +101,11 @@ def _read_tf_config():
         config = json.loads(text)
         workers, index = config["cluster"]["worker"], int(config["task"]["index"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f"the strategy 'multi_worker' needs {expected} or a Slurm job step; TF_CONFIG is {text!r}"
         ) from error
     if not 0 <= index < len(workers):
-        raise ValueError(f"TF_CONFIG has {len(workers)} worker(s), so task index {index} is none of them")
+        raise UserError(f"TF_CONFIG has {len(workers)} worker(s), so task index {index} is none of them")
     return workers, index
 
 
@@ -114,7 +115,7 @@ def _tpu_strategy(tpu):
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, tf.errors.OpError) as error:
-        raise ValueError(f"no TPU found as {tpu!r}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"no TPU found as {tpu!r}: {str(error).splitlines()[0]}") from error
     return tf.distribute.TPUStrategy(resolver)
 
 

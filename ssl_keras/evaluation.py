@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from ssl_keras import files, methods
 from ssl_keras.config import Config, read_run
 from ssl_keras.data.pipeline import BadFilesError
+from ssl_keras.errors import UserError
 from ssl_keras.evals import EVALUATIONS, features, knn, linear
 from ssl_keras.labelled_data import Encoder, LabelledData
 from ssl_keras.nn import stages
@@ -136,27 +137,27 @@ def _short(encoder: str) -> str:
 
 
 def check(request: Request) -> None:
-    """Raises ValueError for a request that cannot be served, before data is read."""
+    """Raises UserError for a request that cannot be served, before data is read."""
     if request.output:
         files.refuse_foreign(request.output, files.holds_rows)
     for flag, names in (("encoder", request.encoders), ("eval", request.evaluations)):
         if not names:
-            raise ValueError(f"--{flag} names nothing")
+            raise UserError(f"--{flag} names nothing")
     for name in request.evaluations:
         if name not in EVALUATIONS:
-            raise ValueError(f"unknown evaluation {name!r}; known: {', '.join(EVALUATIONS)}")
+            raise UserError(f"unknown evaluation {name!r}; known: {', '.join(EVALUATIONS)}")
     for name in request.encoders:
         if name == "run" and not request.config.workdir:
-            raise ValueError("--workdir is missing: give a run's folder, or --encoder=FILE, random or pixels")
+            raise UserError("--workdir is missing: give a run's folder, or --encoder=FILE, random or pixels")
         if name not in ("run", "random", "pixels") and not os.path.isfile(name):
-            raise ValueError(f"no encoder at {name!r}: give an encoder.keras file, run, random or pixels")
+            raise UserError(f"no encoder at {name!r}: give an encoder.keras file, run, random or pixels")
     if request.knn["k"] < 1 or not request.knn["temperature"] > 0:
-        raise ValueError(f"--knn_k must be at least 1 and --knn_temperature greater than 0, got {request.knn}")
+        raise UserError(f"--knn_k must be at least 1 and --knn_temperature greater than 0, got {request.knn}")
     if request.test_examples is not None and request.test_examples < 1:
-        raise ValueError(f"--test_examples must be greater than 0, got {request.test_examples}")
+        raise UserError(f"--test_examples must be greater than 0, got {request.test_examples}")
     if request.output:
         if os.path.isdir(request.output):
-            raise ValueError(f"--output={request.output} is a folder: name a JSON file")
+            raise UserError(f"--output={request.output} is a folder: name a JSON file")
         os.makedirs(os.path.dirname(request.output) or ".", exist_ok=True)
 
 
@@ -181,11 +182,11 @@ def request_from(
     if workdir:
         config = dataclasses.replace(read_run(workdir), workdir=workdir)
         if "run" in encoders and not os.path.exists(os.path.join(workdir, "encoder.keras")):
-            raise ValueError(f"{workdir!r} holds a run that has not finished: run its tools.pretrain command again")
+            raise UserError(f"{workdir!r} holds a run that has not finished: run its tools.pretrain command again")
         if given.get("data", config.data) != config.data:
             config = dataclasses.replace(config, train_examples=None)  # that number was said of the other data
     elif "data" not in given:
-        raise ValueError("--data is missing: name the labelled images, or a run's --workdir")
+        raise UserError("--data is missing: name the labelled images, or a run's --workdir")
     return Request(
         tuple(encoders),
         tuple(_names(evaluations)),

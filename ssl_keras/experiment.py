@@ -21,6 +21,7 @@ from ssl_keras.data import batches, identity, size, sources
 from ssl_keras.data.canvases import CanvasSpec, load_canvases
 from ssl_keras.data.pipeline import BadFilesError, stop_if_too_many
 from ssl_keras.data.probe import probe
+from ssl_keras.errors import UserError
 from ssl_keras.evals import features, knn
 from ssl_keras.interrupts import Signals
 from ssl_keras.nn import norm
@@ -41,7 +42,7 @@ def pretrain(config: Config) -> dict | None:
     that writes none).
 
     Raises:
-        ValueError: for settings or data with which no run can be made, before anything is trained; for a folder in
+        UserError: for settings or data with which no run can be made, before anything is trained; for a folder in
             which another process trains.
         BadFilesError: more files than `max_bad_fraction` cannot be read; `bad_files.txt` names them.
         monitor.DivergedError: the loss is no longer finite.
@@ -56,7 +57,7 @@ def pretrain(config: Config) -> dict | None:
     strategy = distribute.build_strategy(config.strategy, config.num_devices, config.tpu)
     worker, workers = distribute.worker(strategy)
     if config.batch_size % strategy.num_replicas_in_sync:
-        raise ValueError(
+        raise UserError(
             f"--batch_size={config.batch_size} must be a multiple of the {strategy.num_replicas_in_sync} replicas"
         )
     source = open_training_source(config, method_class)
@@ -138,7 +139,7 @@ def method_arguments(config: Config, method_class: type) -> dict:
         name, equals, text = item.partition("=")
         if not equals or name not in known:
             listing = ", ".join(f"{n} ({p.default!r})" for n, p in known.items()) or "none"
-            raise ValueError(
+            raise UserError(
                 f"--method_arg={item}: {config.method} has no argument {name!r}{nearest(name, known)}; known, with "
                 f"defaults: {listing}"
                 if equals
@@ -151,7 +152,7 @@ def method_arguments(config: Config, method_class: type) -> dict:
 def finished_summary(config: Config) -> dict | None:
     """The summary of the run in `workdir` if it has made all its epochs, None if it has not or there is none."""
     if not config.workdir:
-        raise ValueError("--workdir is missing: name a folder for the run, such as runs/a")
+        raise UserError("--workdir is missing: name a folder for the run, such as runs/a")
     run_folder.check_free(config.workdir)
     check_same_run(config)
     path = _path(config, "summary.json")
@@ -164,14 +165,14 @@ def check_same_run(config: Config) -> None:
     if os.path.exists(_path(config, "flags.txt")):
         differences = config.differences(read_run(config.workdir))
         if differences:
-            raise ValueError(
+            raise UserError(
                 f"{config.workdir} holds a run with other settings ({'; '.join(differences)}): "
                 "use another --workdir, or the settings of that run"
             )
 
 
 def same_images(config: Config, source: sources.Source, canvases, checkpoints: Checkpoints) -> identity.Identity:
-    """The images of the run; ValueError where the run in its folder was begun with others."""
+    """The images of the run; UserError where the run in its folder was begun with others."""
     place = config.data.partition(":")[2]
     roots = [place, os.path.dirname(re.split(r"[*?\[]", place)[0]), os.path.expanduser(config.data_dir or "")]
     images = identity.of(source, roots, canvases.bad_indices)
@@ -179,7 +180,7 @@ def same_images(config: Config, source: sources.Source, canvases, checkpoints: C
     if checkpoints.names() and os.path.exists(path):
         differences = images.differences(identity.read(path))
         if differences:
-            raise ValueError(
+            raise UserError(
                 f"the data of {config.workdir} has changed since the run began ({'; '.join(differences)}): bring it "
                 "back to how it was and the same command goes on, or start a new run in another --workdir"
             )
@@ -277,7 +278,7 @@ def compiles_steps(config: Config) -> bool:
     """
     single = distribute.num_replicas() == 1
     if config.jit_compile == "true" and not single and config.strategy != "tpu":
-        raise ValueError("--jit_compile=true compiles the step of a single device; leave it out with several")
+        raise UserError("--jit_compile=true compiles the step of a single device; leave it out with several")
     if config.jit_compile == "auto":
         return single and bool(tf.config.list_physical_devices("GPU"))
     return config.jit_compile == "true" and single
@@ -290,7 +291,7 @@ def random_views(config: Config) -> RandomViews:
     for item in config.view_arg:
         name, equals, text = item.partition("=")
         if not equals:
-            raise ValueError(f"--view_arg={item} must have the form NAME=VALUE")
+            raise UserError(f"--view_arg={item} must have the form NAME=VALUE")
         changes[name] = _literal(text, object, f"--view_arg={item}")
     recipe = policies.get(config.views, config.image_size, without=without, **changes)
     return RandomViews(recipe, config.image_size, seed=config.seed, color=config.color)
@@ -301,7 +302,7 @@ def check_view_count(config: Config, method_class: type, count: int) -> None:
     own = policies.get(method_class.default_views, config.image_size)
     if count != len(own) and not (method_class.multi_crop and count >= 2):
         needed = "2 or more" if method_class.multi_crop else len(own)
-        raise ValueError(
+        raise UserError(
             f"--views={config.views} makes {count} view(s) of an image, and {config.method} needs {needed}: such as "
             f"--views={method_class.default_views}"
         )
@@ -380,7 +381,7 @@ def _numbers(text: str, where: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise ValueError(f"{where}={text} must be numbers, separated by commas") from error
+        raise UserError(f"{where}={text} must be numbers, separated by commas") from error
 
 
 def _multipliers(items: tuple[str, ...]) -> dict[str, float]:
@@ -389,7 +390,7 @@ def _multipliers(items: tuple[str, ...]) -> dict[str, float]:
     for item in items:
         pattern, equals, factor = item.rpartition("=")
         if not (equals and pattern):
-            raise ValueError(f"--lr_multiplier={item} must have the form PATTERN=FACTOR")
+            raise UserError(f"--lr_multiplier={item} must have the form PATTERN=FACTOR")
         (multipliers[pattern],) = _numbers(factor, f"--lr_multiplier={pattern}")
     return multipliers
 
@@ -427,7 +428,7 @@ def online_knn(config: Config, method, canvases):
     """kNN accuracy among *training* images while training: the test images are not looked at."""
     labelled = np.flatnonzero(canvases.labels >= 0)
     if len(np.unique(canvases.labels[labelled])) < 2:
-        raise ValueError(f"--knn_every needs labelled images of two classes, which {config.data} lacks; leave it out")
+        raise UserError(f"--knn_every needs labelled images of two classes, which {config.data} lacks; leave it out")
     order = np.random.default_rng(0).permutation(labelled)
     queries = order[: min(KNN_QUERIES, max(1, len(order) // 5))]
     bank = order[len(queries) :][:KNN_BANK]
@@ -485,5 +486,5 @@ def _literal(text: str, kind: type, where: str):
     if kind is float and type(value) is int:
         value = float(value)
     if kind in (int, float, bool, str) and type(value) is not kind:
-        raise ValueError(f"{where}: expected {kind.__name__}, got {text!r}")
+        raise UserError(f"{where}: expected {kind.__name__}, got {text!r}")
     return value

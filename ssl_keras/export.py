@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ssl_keras import files
 from ssl_keras.data import decode
+from ssl_keras.errors import UserError
 from ssl_keras.evals.features import input_dtype
 from ssl_keras.nn.batch_norm import as_stock
 from ssl_keras.views.layer import center_view
@@ -38,10 +39,10 @@ def check_output(path: str, form: str) -> None:
     """Sees that an encoder can be written to a path in one of `FORMATS`, before work is done for it.
 
     Raises:
-        ValueError: the ending is wrong, or something lies there that no export wrote.
+        UserError: the ending is wrong, or something lies there that no export wrote.
     """
     if form == "keras" and not path.endswith(".keras"):
-        raise ValueError(f"--output must end in .keras for --format=keras, got {path!r}")
+        raise UserError(f"--output must end in .keras for --format=keras, got {path!r}")
     files.refuse_foreign(path, {"keras": is_encoder, "saved_model": is_saved_model}[form])
 
 
@@ -78,7 +79,7 @@ def save_keras(encoder: keras.Model, path: str) -> None:
     """Writes a `.keras` file that `keras.saving.load_model` reads where this package is absent.
 
     Raises:
-        ValueError: as `check_output`.
+        UserError: as `check_output`.
     """
     check_output(path, "keras")
     with files.replacing(path, is_encoder) as beside:
@@ -86,15 +87,15 @@ def save_keras(encoder: keras.Model, path: str) -> None:
 
 
 def load_encoder(path: str) -> keras.Model:
-    """Reads an `encoder.keras`; ValueError where it is none."""
+    """Reads an `encoder.keras`; UserError where it is none."""
     if not os.path.isfile(path):
-        raise ValueError(f"no encoder at {path!r}: give an encoder.keras file, `random` or `pixels`")
+        raise UserError(f"no encoder at {path!r}: give an encoder.keras file, `random` or `pixels`")
     try:
         encoder = keras.saving.load_model(path, compile=False)
     except (ValueError, OSError, TypeError) as error:
-        raise ValueError(f"{path!r} is no Keras model that can be loaded: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{path!r} is no Keras model that can be loaded: {str(error).splitlines()[0]}") from error
     if len(encoder.input_shape) != 4 or len(encoder.output_shape) != 2:
-        raise ValueError(
+        raise UserError(
             f"{path!r} maps {encoder.input_shape} to {encoder.output_shape}; an encoder maps images [B, S, S, C] "
             "to features [B, D]"
         )
@@ -112,7 +113,7 @@ def save_saved_model(encoder: keras.Model, canvas_size: int, path: str) -> None:
     Encoders of other than 1 or 3 channels have no files to decode: both names are the signature `images`.
 
     Raises:
-        ValueError: as `check_output`.
+        UserError: as `check_output`.
     """
     dtype, (_, size, _, channels) = input_dtype(encoder), encoder.input_shape
     maximum = decode.MAXIMUM[dtype]

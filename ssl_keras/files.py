@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 
+from ssl_keras.errors import UserError
 from ssl_keras.words import shown
 
 WRITING = ".writing-"  # beginning of the names of what is not whole yet
@@ -26,7 +27,7 @@ def replacing(path: str, is_ours: Callable[[str], bool] | None = None) -> Iterat
         path: where to write.
         is_ours: for a path that a user names, as `refuse_foreign` says; None: the path is in a folder of our own.
     Raises:
-        ValueError: something else than ours is there.
+        UserError: something else than ours is there.
     """
     path = os.path.realpath(path)
     if is_ours is not None:
@@ -56,18 +57,18 @@ def refuse_foreign(path: str, is_ours: Callable[[str], bool]) -> None:
         path: where something shall be written.
         is_ours: whether this program wrote the file, or all that a folder holds; asked of filled ones only.
     Raises:
-        ValueError: the path is taken; names what lies there.
+        UserError: the path is taken; names what lies there.
     """
     if os.path.isdir(path):
         entries = sorted(os.listdir(path))
         if entries and not is_ours(path):
             some = ", ".join(map(shown, entries[:3])) + (f", .. {len(entries)} in all" if len(entries) > 3 else "")
-            raise ValueError(
+            raise UserError(
                 f"{shown(path)} is a folder with other things ({some}), none of which is replaced: name a path where "
                 "nothing is"
             )
     elif os.path.lexists(path) and not (os.path.isfile(path) and (not os.path.getsize(path) or is_ours(path))):
-        raise ValueError(
+        raise UserError(
             f"{shown(path)} is there and was not written by this program, so it is not replaced: name a path where "
             "nothing is"
         )
@@ -106,7 +107,7 @@ def locked(folder: str) -> Iterator[None]:
     """Holds a folder for one process: a lock that the operating system drops when the process ends, however it ends.
 
     Raises:
-        ValueError: another process holds it.
+        UserError: another process holds it.
     """
     try:
         import fcntl  # not on Windows
@@ -118,7 +119,7 @@ def locked(folder: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            raise ValueError(
+            raise UserError(
                 f"{folder} is in use by another run ({file.read().strip()}): wait for it, or use another --workdir"
             ) from error
         file.truncate(0)

@@ -9,6 +9,7 @@ from ssl_keras import experiment, export, methods
 from ssl_keras.config import Config
 from ssl_keras.data import sources
 from ssl_keras.data.canvases import CanvasSpec, load_canvases
+from ssl_keras.errors import UserError
 from ssl_keras.evals import features
 from ssl_keras.nn import stages
 from ssl_keras.words import counted, listing
@@ -43,7 +44,7 @@ class LabelledData:
             model = export.load_encoder(os.path.join(config.workdir, "encoder.keras") if name == "run" else name)
             (_, size, width, channels), dtype = model.input_shape, features.input_dtype(model)
             if size is None or size != width or channels is None:
-                raise ValueError(f"its images are {size} x {width} x {channels}: expected squares of a fixed size")
+                raise UserError(f"its images are {size} x {width} x {channels}: expected squares of a fixed size")
         pair = self._load(CanvasSpec(config.canvas_size if size == config.image_size else size, channels, dtype))
         if name == "random":
             backbone = experiment.untrained_backbone(config, *experiment.channel_statistics(pair[0]))

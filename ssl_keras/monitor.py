@@ -12,6 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssl_keras import distribute, files
+from ssl_keras.errors import UserError
 from ssl_keras.interrupts import Interrupted, Signals
 from ssl_keras.methods.base import even_z_std
 
@@ -19,7 +20,7 @@ COLLAPSED_Z_STD = 0.2  # of the even value 1/sqrt(d)
 COLLAPSED_RANK = 1.5
 
 
-class DivergedError(ValueError):
+class DivergedError(UserError):
     """The loss is no longer a finite number."""
 
 

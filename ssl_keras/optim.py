@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras import distribute
+from ssl_keras.errors import UserError
 from ssl_keras.parameter_groups import ParameterGroups
 from ssl_keras.schedules import WarmupSchedule, half_cosine, schedule
 
@@ -84,13 +85,13 @@ def build_optimizer(
             `total_steps` (DINO: 0.4 from 0.04); None: it stays as it is.
 
     Raises:
-        ValueError: unknown name, or options that the optimizer does not have; at build, a pattern that
+        UserError: unknown name, or options that the optimizer does not have; at build, a pattern that
             matches none of the parameters.
     """
     if name not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {name!r}: use one of {', '.join(OPTIMIZERS)}")
+        raise UserError(f"unknown optimizer {name!r}: use one of {', '.join(OPTIMIZERS)}")
     if nesterov and name != "sgd":
-        raise ValueError(f"nesterov belongs to the optimizer 'sgd', not to {name!r}")
+        raise UserError(f"nesterov belongs to the optimizer 'sgd', not to {name!r}")
     if exclude_1d is None:
         exclude_1d = LARS_VARIANTS[name].exclude_1d if name in LARS_VARIANTS else name != "sgd"
     multipliers, held = (tuple((pairs or {}).items()) for pairs in (lr_multipliers, held))
@@ -113,14 +114,14 @@ class _Grouped:
 
     def _set_groups(self, groups, weight_decay, final_weight_decay):
         if weight_decay < 0 or (final_weight_decay or 0) < 0:
-            raise ValueError(f"weight_decay must not be negative: {weight_decay}, at the end {final_weight_decay}")
+            raise UserError(f"weight_decay must not be negative: {weight_decay}, at the end {final_weight_decay}")
         if final_weight_decay is not None and not isinstance(self._learning_rate, WarmupSchedule):
-            raise ValueError("final_weight_decay needs a learning_rate made by `schedule`, whose total_steps it takes")
+            raise UserError("final_weight_decay needs a learning_rate made by `schedule`, whose total_steps it takes")
         # Keras's own attribute stays None: it would decay a second time.
         self.decay, self.final_decay = float(weight_decay), final_weight_decay
         self.groups = groups if isinstance(groups, ParameterGroups) else ParameterGroups.from_config(groups)
         if self.groups.constant_lr_paths and not isinstance(self._learning_rate, WarmupSchedule):
-            raise ValueError("constant_lr_paths needs a learning_rate made by `schedule`, whose peak is kept")
+            raise UserError("constant_lr_paths needs a learning_rate made by `schedule`, whose peak is kept")
 
     def build(self, variables):
         if not self.built:
@@ -209,7 +210,7 @@ class LARS(_Grouped, keras.optimizers.Optimizer):
 
     def __init__(self, learning_rate, weight_decay, momentum, variant, *, groups, final_weight_decay=None, **kwargs):
         if variant not in LARS_VARIANTS:
-            raise ValueError(f"unknown LARS variant {variant!r}: use one of {', '.join(LARS_VARIANTS)}")
+            raise UserError(f"unknown LARS variant {variant!r}: use one of {', '.join(LARS_VARIANTS)}")
         super().__init__(learning_rate, **kwargs)
         self._set_groups(groups, weight_decay, final_weight_decay)
         self.momentum, self.variant = momentum, variant

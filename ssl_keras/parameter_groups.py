@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from ssl_keras.errors import UserError
+
 
 class ParameterGroups(NamedTuple):
     """Which parameters are treated apart: the arguments of `optim.build_optimizer`.
@@ -31,13 +33,13 @@ class ParameterGroups(NamedTuple):
         )
 
     def resolve(self, variables):
-        """A `Treatment` for each of `variables`, in their order; ValueError for a pattern that fits none."""
+        """A `Treatment` for each of `variables`, in their order; UserError for a pattern that fits none."""
         pairs = (*self.lr_multipliers, *self.held)
         patterns = [*self.exclude, *(pattern for pattern, _ in pairs), *self.constant_lr_paths]
         for pattern in patterns:
             if not any(re.search(pattern, v.path) for v in variables):
                 paths = ", ".join(v.path for v in variables)
-                raise ValueError(f"the optimizer's pattern {pattern!r} fits none of the parameters: {paths}")
+                raise UserError(f"the optimizer's pattern {pattern!r} fits none of the parameters: {paths}")
         return tuple(self._treatment(v) for v in variables)
 
     def _treatment(self, variable):

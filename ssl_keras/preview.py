@@ -5,6 +5,7 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from ssl_keras import figures, files
+from ssl_keras.errors import UserError
 
 SMALLEST_TILE = 96  # pixels; smaller images are enlarged by whole factors, without smoothing
 GAP, HEADER = 4, 18
@@ -12,9 +13,9 @@ SOFTWARE = "ssl_keras preview_views"  # in the PNG, by which a later one knows i
 
 
 def check_output(path: str) -> None:
-    """Raises ValueError where a picture cannot be written to a path: no .png, or something there that is no preview."""
+    """Raises UserError where a picture cannot be written to a path: no .png, or something there that is no preview."""
     if not path.endswith(".png"):
-        raise ValueError(f"--output must end in .png, got {path!r}")
+        raise UserError(f"--output must end in .png, got {path!r}")
     files.refuse_foreign(path, is_preview)
 
 

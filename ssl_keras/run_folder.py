@@ -3,6 +3,7 @@
 import os
 
 from ssl_keras import files
+from ssl_keras.errors import UserError
 
 BAD_FILES = "bad_files.txt"
 IMAGES = "images.tsv.gz"
@@ -26,16 +27,16 @@ def check_free(workdir: str) -> None:
     Other names may be taken: a run leaves them alone.
 
     Raises:
-        ValueError: the path is a file, or the folder holds such things without a run's flags.txt.
+        UserError: the path is a file, or the folder holds such things without a run's flags.txt.
     """
     if os.path.exists(workdir) and not os.path.isdir(workdir):
-        raise ValueError(f"--workdir={workdir} is a file; name a folder")
+        raise UserError(f"--workdir={workdir} is a file; name a folder")
     if os.path.exists(os.path.join(workdir, "flags.txt")):
         return
     taken = [name for name in NAMES if _filled(os.path.join(workdir, name))]
     # A run that was refused for its files leaves this one alone.
     if taken and not (taken == [BAD_FILES] and is_bad_list(os.path.join(workdir, BAD_FILES))):
-        raise ValueError(
+        raise UserError(
             f"--workdir={workdir} holds no run, but {', '.join(taken)}, which a run would replace: name another folder"
         )
 
@@ -44,12 +45,12 @@ def refuse_own(workdir: str, output: str) -> None:
     """Refuses an output path that is one of a run's own files, or lies in one of its own folders.
 
     Raises:
-        ValueError: it is.
+        UserError: it is.
     """
     folder, path = os.path.realpath(workdir), os.path.realpath(output)
     own = os.path.relpath(path, folder).split(os.sep)[0]
     if path == folder or own in NAMES:
-        raise ValueError(f"--output={output} belongs to the run in {workdir}: name a path of its own")
+        raise UserError(f"--output={output} belongs to the run in {workdir}: name a path of its own")
 
 
 def is_bad_list(path: str) -> bool:

@@ -5,6 +5,8 @@ import math
 import keras
 import tensorflow as tf
 
+from ssl_keras.errors import UserError
+
 SCHEDULES = ("cosine", "step", "constant")
 SCALINGS = ("linear", "sqrt", "none")
 
@@ -34,13 +36,13 @@ def schedule(
         milestones: fractions of `total_steps`, in order (MoCo: epochs 120 and 160 of 200).
 
     Raises:
-        ValueError: unknown name or scaling, sizes that are not positive, a warm-up longer than the run, or
+        UserError: unknown name or scaling, sizes that are not positive, a warm-up longer than the run, or
             milestones out of order or outside of the run.
     """
     if scaling not in SCALINGS:
-        raise ValueError(f"unknown learning-rate scaling {scaling!r}: use one of {', '.join(SCALINGS)}")
+        raise UserError(f"unknown learning-rate scaling {scaling!r}: use one of {', '.join(SCALINGS)}")
     if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        raise UserError(f"batch_size must be at least 1, not {batch_size}")
     factor = {"linear": batch_size / 256, "sqrt": batch_size**0.5, "none": 1.0}[scaling]
     return WarmupSchedule(name, base_lr * factor, total_steps, warmup_steps, final_fraction, milestones, decay_factor)
 
@@ -56,14 +58,14 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, name, peak, total_steps, warmup_steps, final_fraction, milestones, decay_factor):
         if name not in SCHEDULES:
-            raise ValueError(f"unknown learning-rate schedule {name!r}: use one of {', '.join(SCHEDULES)}")
+            raise UserError(f"unknown learning-rate schedule {name!r}: use one of {', '.join(SCHEDULES)}")
         if total_steps < 1 or not 0 <= warmup_steps <= total_steps:
-            raise ValueError(
+            raise UserError(
                 f"warmup_steps={warmup_steps} must lie between 0 and total_steps={total_steps}, which must "
                 "be at least 1: shorten the warm-up or train longer"
             )
         if list(milestones) != sorted(milestones) or any(not 0 < m <= 1 for m in milestones):
-            raise ValueError(f"milestones={milestones} must be increasing fractions of the run, in (0, 1]")
+            raise UserError(f"milestones={milestones} must be increasing fractions of the run, in (0, 1]")
         self.name, self.peak = name, float(peak)
         self.total_steps, self.warmup_steps = total_steps, warmup_steps
         self.final_fraction, self.decay_factor = final_fraction, decay_factor

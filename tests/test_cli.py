@@ -112,3 +112,22 @@ def test_choices_that_stand_in_two_places_agree():
     told = {"optimizer": optim.OPTIMIZERS, "backbone": backbones.BACKBONES, "method": methods.names()}
     for name, choices in told.items():
         assert set(re.findall(r"\w+", known[name].text.removeprefix("what to train"))) == set(choices), name
+
+
+@pytest.mark.parametrize(
+    "raised, traceback",
+    [
+        ("UserError('mend it')", False),
+        ("OSError('no such disk')", False),
+        ("ValueError('ours')", True),
+        ("KeyError('ours')", True),
+    ],
+)
+def test_a_users_mistake_is_a_sentence_and_a_fault_of_ours_a_traceback(raised, traceback):
+    code = "from ssl_keras import cli; from ssl_keras.errors import UserError\n"
+    code += f"def main(): raise {raised}\ncli.run(main)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and ("Traceback" in done.stderr) is traceback
+    assert done.stderr.startswith("error: ") is not traceback
+    debugged = subprocess.run([sys.executable, "-c", code, "--debug"], capture_output=True, text=True)
+    assert "Traceback" in debugged.stderr and debugged.returncode == 1

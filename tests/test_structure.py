@@ -26,6 +26,7 @@ FLOORS = {
     "ssl_keras.files": 0,
     "ssl_keras.run_folder": 0,
     "ssl_keras.words": 0,
+    "ssl_keras.errors": 0,
     "ssl_keras.interrupts": 0,
 }
 

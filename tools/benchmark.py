@@ -7,6 +7,7 @@ python -m tools.benchmark --suite=memory --backbone=resnet8
 from absl import flags
 
 from ssl_keras import cli
+from ssl_keras.errors import UserError
 
 SUITES = ("train", "input", "views", "memory")
 
@@ -23,10 +24,10 @@ def main():
     args, settings = flags.FLAGS, cli.from_flags()
     for suite in args.suite:
         if suite not in SUITES:
-            raise ValueError(f"unknown suite {suite!r}; known: {', '.join(SUITES)}")
+            raise UserError(f"unknown suite {suite!r}; known: {', '.join(SUITES)}")
     for size in args.sizes:
         if size not in ("32", "96", "224"):
-            raise ValueError(f"--sizes={size}: expected 32, 96 or 224")
+            raise UserError(f"--sizes={size}: expected 32, 96 or 224")
     from ssl_keras import benchmark, benchmark_memory, benchmark_views, files
 
     if args.json:

@@ -6,6 +6,7 @@ python -m tools.evaluate --workdir=runs/a --eval=knn,linear --encoder=run,random
 from absl import flags
 
 from ssl_keras import cli
+from ssl_keras.errors import UserError
 
 cli.define(
     [
@@ -64,7 +65,7 @@ def main():
     if args.workdir and any("error" not in row for row in rows):
         print(f"written to {args.workdir}/evals/")
     if failures:
-        raise ValueError("; ".join(failures))
+        raise UserError("; ".join(failures))
 
 
 if __name__ == "__main__":

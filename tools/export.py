@@ -4,6 +4,7 @@ from absl import flags
 
 from ssl_keras import cli
 from ssl_keras.config import read_run
+from ssl_keras.errors import UserError
 
 cli.define_path("workdir", "", "the folder of a finished run")
 flags.DEFINE_enum("format", "saved_model", ("saved_model", "keras"), "what to write")
@@ -17,7 +18,7 @@ def main():
     args = flags.FLAGS
     for name in ("workdir", "output"):
         if not args[name].value:
-            raise ValueError(f"--{name} is missing")
+            raise UserError(f"--{name} is missing")
     run = read_run(args.workdir)
     from ssl_keras import export, run_folder
     from ssl_keras.nn import stages

@@ -3,6 +3,7 @@
 from absl import flags
 
 from ssl_keras import cli
+from ssl_keras.errors import UserError
 
 flags.DEFINE_integer("count", 1000, "how many permutations", lower_bound=2)
 flags.DEFINE_integer("tiles", 9, "how many tiles each permutes", lower_bound=2, upper_bound=9)
@@ -13,7 +14,7 @@ cli.define_path("output", "", "the text file to write, a line for each permutati
 def main():
     args = flags.FLAGS
     if not args.output:
-        raise ValueError("--output is missing: name the text file to write")
+        raise UserError("--output is missing: name the text file to write")
     from ssl_keras import files
     from ssl_keras.data import permutations
 

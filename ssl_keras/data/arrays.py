@@ -8,6 +8,7 @@ import numpy as np
 
 from ssl_keras.data.axes import doubt
 from ssl_keras.data.source import LARGEST_LABEL, Source
+from ssl_keras.errors import UserError
 
 BUILTIN = ("scenes", "depth_scenes")
 DTYPES = ("uint8", "uint16", "float32")
@@ -21,23 +22,23 @@ def open_npy(path: str) -> Source:
     Labels come from the file of the same name that ends in `.labels.npy` (integer [N]), where there is one.
 
     Raises:
-        ValueError: the file holds something else; the message says what, and how to make it right. Axes that look like
+        UserError: the file holds something else; the message says what, and how to make it right. Axes that look like
             another order are left to `Source.doubt`.
     """
     if not os.path.isfile(path):
-        raise ValueError(f"no file {path!r}: npy:PATH names one .npy file")
+        raise UserError(f"no file {path!r}: npy:PATH names one .npy file")
     images = _load(path, mmap_mode="r")
     if images.ndim == 2:
-        raise ValueError(
+        raise UserError(
             f"{path} holds {list(images.shape)}: expected images [N, H, W, C] or [N, H, W]; save array[np.newaxis] if "
             "it is one gray picture, or array.reshape(N, H, W) if each row is one"
         )
     if images.ndim not in (3, 4) or not images.size:
         empty = ", which is empty" if not images.size else ""
-        raise ValueError(f"{path} holds {list(images.shape)}{empty}: expected images [N, H, W, C] or [N, H, W]")
+        raise UserError(f"{path} holds {list(images.shape)}{empty}: expected images [N, H, W, C] or [N, H, W]")
     native = images.dtype.newbyteorder("=")
     if native.name not in DTYPES:
-        raise ValueError(
+        raise UserError(
             f"{path} holds {images.dtype}: expected uint8, uint16, or float32 with values from 0 to 1; save "
             f"{_cast(images)}"
         )
@@ -59,15 +60,15 @@ def open_npy(path: str) -> Source:
 
 
 def _load(path: str | Path, mmap_mode: str | None = None) -> np.ndarray:
-    """The array of an .npy file; ValueError in words where there is none."""
+    """The array of an .npy file; UserError in words where there is none."""
     try:
         found = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except (ValueError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path} is not an .npy file of plain numbers: {reason}") from None
+        raise UserError(f"{path} is not an .npy file of plain numbers: {reason}") from None
     if not isinstance(found, np.ndarray):
         names = sorted(found.files)
-        raise ValueError(
+        raise UserError(
             f"{path} is an .npz archive of {', '.join(names) or 'nothing'}: expected an .npy file of one array; save "
             f"np.load('{path}')[{names[0] if names else 'NAME'!r}] by np.save"
         )
@@ -105,7 +106,7 @@ def _npy_labels(path: str, count: int) -> np.ndarray | None:
             advice = "; save labels.reshape(-1)"
         elif labels.ndim == 2 and len(labels) == count:
             advice = "; save labels.argmax(1) where these are one-hot"
-        raise ValueError(f"{beside} holds {labels.dtype} {list(labels.shape)}: {wanted}{advice}")
+        raise UserError(f"{beside} holds {labels.dtype} {list(labels.shape)}: {wanted}{advice}")
     if labels.dtype.kind not in "iu":
         advice = {
             "U": "np.unique(labels, return_inverse=True)[1]",
@@ -113,10 +114,10 @@ def _npy_labels(path: str, count: int) -> np.ndarray | None:
             "b": "labels.astype(np.int64)",
             "f": "labels.astype(np.int64)",
         }.get(labels.dtype.kind, "an array of integers")
-        raise ValueError(f"{beside} holds {labels.dtype} {list(labels.shape)}: {wanted}; save {advice}")
+        raise UserError(f"{beside} holds {labels.dtype} {list(labels.shape)}: {wanted}; save {advice}")
     wrong = labels[(labels < -1) | (labels > LARGEST_LABEL)]
     if wrong.size:
-        raise ValueError(
+        raise UserError(
             f"{beside} holds the label {wrong[0]}: expected classes from 0 to {LARGEST_LABEL}, and -1 for an image "
             "that has none; save np.unique(labels, return_inverse=True)[1] to number them anew"
         )
@@ -137,9 +138,9 @@ def open_builtin(rest: str, split: str, size: int, seed: int) -> Source:
 
     name, _, count = rest.partition(":")
     if name not in BUILTIN:
-        raise ValueError(f"unknown built-in data {name!r}: expected one of {', '.join(BUILTIN)}")
+        raise UserError(f"unknown built-in data {name!r}: expected one of {', '.join(BUILTIN)}")
     if count and not (count.isdecimal() and int(count) >= 4):
-        raise ValueError(f"builtin:{rest}: expected a number of images of 4 or more after the name, not {count!r}")
+        raise UserError(f"builtin:{rest}: expected a number of images of 4 or more after the name, not {count!r}")
     length = int(count or 4000)
     first = 0
     if split == "test":

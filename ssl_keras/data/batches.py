@@ -16,6 +16,7 @@ import tensorflow as tf
 from ssl_keras.data.canvases import Canvases
 from ssl_keras.data.order import epoch_order, rows_per_worker
 from ssl_keras.data.streams import StreamedCanvases
+from ssl_keras.errors import UserError
 
 
 def steps_per_epoch(canvases: Canvases | StreamedCanvases, batch_size: int) -> int:
@@ -23,12 +24,12 @@ def steps_per_epoch(canvases: Canvases | StreamedCanvases, batch_size: int) -> i
     changes.
 
     Raises:
-        ValueError: the data has fewer images than a batch.
+        UserError: the data has fewer images than a batch.
     """
     if batch_size < 1:
-        raise ValueError(f"batch size {batch_size}: expected 1 or more")
+        raise UserError(f"batch size {batch_size}: expected 1 or more")
     if batch_size > len(canvases):
-        raise ValueError(
+        raise UserError(
             f"batch size {batch_size} is larger than the data, {len(canvases)} images: "
             f"use --batch_size={len(canvases)} or less, or more images"
         )
@@ -58,7 +59,7 @@ def train_batches(
         steps: how many batches (default: no end).
         shard: (index, count) of the worker.
     Raises:
-        ValueError: a batch is larger than the data, or not a multiple of the number of workers.
+        UserError: a batch is larger than the data, or not a multiple of the number of workers.
     """
     whole = steps_per_epoch(canvases, batch_size)
     rows = rows_per_worker(batch_size, shard)

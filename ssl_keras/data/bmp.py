@@ -10,6 +10,7 @@ import struct
 import numpy as np
 
 from ssl_keras.data.size import TOO_LARGE, may_hold
+from ssl_keras.errors import UserError
 
 PLAIN, RLE8, RLE4, MASKS, ALPHA_MASKS = 0, 1, 2, 3, 6
 HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
@@ -37,12 +38,12 @@ def read_bmp(encoded: bytes) -> np.ndarray:
     Pixels that a run-length file leaves out have the first colour of its palette.
 
     Raises:
-        ValueError: the file is damaged, or of a kind that is not read.
+        UserError: the file is damaged, or of a kind that is not read.
         struct.error: it ends within its header.
     """
     start, size = struct.unpack_from("<10xII", encoded)
     if size not in HEADER_SIZES:
-        raise ValueError(f"BMP with a header of {size} bytes: expected one of {', '.join(map(str, HEADER_SIZES))}")
+        raise UserError(f"BMP with a header of {size} bytes: expected one of {', '.join(map(str, HEADER_SIZES))}")
     if size == 12:
         width, height, _, depth = struct.unpack_from("<HHHH", encoded, 18)
         compression, colours = PLAIN, 0
@@ -50,12 +51,12 @@ def read_bmp(encoded: bytes) -> np.ndarray:
         header = encoded[14 : 14 + size].ljust(124, b"\0")
         width, height, _, depth, compression, colours = struct.unpack_from("<4xiiHHI12xI", header)
     if depth not in DEPTHS.get(compression, ()) or (compression >= MASKS and size in (16, 64)):
-        raise ValueError(f"BMP of {depth} bits a pixel in compression {compression}: save it as PNG")
+        raise UserError(f"BMP of {depth} bits a pixel in compression {compression}: save it as PNG")
     from_top, height = height < 0, abs(height)
     if width < 1 or height < 1 or start < 14 + size or (from_top and compression in (RLE8, RLE4)):
-        raise ValueError(f"damaged BMP: {width} × {height} pixels at byte {start}")
+        raise UserError(f"damaged BMP: {width} × {height} pixels at byte {start}")
     if not may_hold(height, width, len(encoded)):
-        raise ValueError(TOO_LARGE)
+        raise UserError(TOO_LARGE)
     if compression in (RLE8, RLE4):
         stored = _unpacked_runs(encoded[start:], height, width, compression == RLE4)
     else:
@@ -75,7 +76,7 @@ def _rows(body: bytes, height: int, width: int, depth: int) -> np.ndarray:
     """The numbers of uncompressed pixels, uint8 or uint32 [H, W], in the file's order."""
     row = (width * depth + 31) // 32 * 4
     if len(body) < row * height:
-        raise ValueError(f"truncated BMP: {len(body)} bytes of pixels, expected {row * height}")
+        raise UserError(f"truncated BMP: {len(body)} bytes of pixels, expected {row * height}")
     rows = np.frombuffer(body, np.uint8, row * height).reshape(height, row)
     if depth < 8:
         bits = np.unpackbits(rows, axis=1).reshape(height, -1, depth)
@@ -92,7 +93,7 @@ def _unpacked_runs(body: bytes, height: int, width: int, is_half: bool) -> np.nd
         if at + 2 > len(body):
             if y == height - 1 and x >= width:
                 break
-            raise ValueError("truncated BMP: its runs end early")
+            raise UserError("truncated BMP: its runs end early")
         count, value = body[at], body[at + 1]
         at += 2
         if count:  # a run; of half bytes, two colours in turn
@@ -104,7 +105,7 @@ def _unpacked_runs(body: bytes, height: int, width: int, is_half: bool) -> np.nd
             break
         elif value == 2:  # a step to the right and up
             if at + 2 > len(body):
-                raise ValueError("truncated BMP: its runs end early")
+                raise UserError("truncated BMP: its runs end early")
             x, y, at = x + body[at], y + body[at + 1], at + 2
             continue
         else:  # pixels one by one, in whole 16-bit words
@@ -122,7 +123,7 @@ def _coloured(stored: np.ndarray, table: bytes, entry: int, colours: int) -> np.
     """Numbers of colours -> uint8 [H, W, 3]."""
     colours = min(colours, len(table) // entry)
     if stored.max() >= colours:
-        raise ValueError(f"damaged BMP: a pixel has colour {stored.max()} of a palette of {colours}")
+        raise UserError(f"damaged BMP: a pixel has colour {stored.max()} of a palette of {colours}")
     palette = np.frombuffer(table, np.uint8, colours * entry).reshape(colours, entry)
     return palette[:, 2::-1][stored]
 
@@ -130,13 +131,13 @@ def _coloured(stored: np.ndarray, table: bytes, entry: int, colours: int) -> np.
 def _masked(stored: np.ndarray, masks: tuple[int, ...]) -> np.ndarray:
     """uint32 [H, W] -> uint8 [H, W, 3 or 4]: the bits of each mask, stretched to 0..255."""
     if not any(masks[:3]):
-        raise ValueError("damaged BMP: its bit masks are empty")
+        raise UserError("damaged BMP: its bit masks are empty")
     bands = []
     for mask in masks if masks[3] else masks[:3]:
         shift = (mask & -mask).bit_length() - 1 if mask else 0
         top = max(mask >> shift, 1)
         if top & (top + 1):
-            raise ValueError(f"BMP with a bit mask that has gaps ({mask:#x}): save it as PNG")
+            raise UserError(f"BMP with a bit mask that has gaps ({mask:#x}): save it as PNG")
         bands.append((((stored & mask) >> shift).astype(np.uint64) * 255 + top // 2) // top)
     pixels = np.stack(bands, -1).astype(np.uint8)
     return pixels if masks[3] and pixels[..., 3].any() else pixels[..., :3]

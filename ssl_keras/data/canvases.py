@@ -13,6 +13,7 @@ from ssl_keras.data.reasons import list_bad
 from ssl_keras.data.served import ServedCanvases
 from ssl_keras.data.source import Source
 from ssl_keras.data.streams import StreamedCanvases
+from ssl_keras.errors import UserError
 
 MEMORY_SHARE = 0.4
 CHUNK = 256
@@ -54,7 +55,7 @@ class Canvases:
         """Checks that the images that could not be read are the ones of an interrupted run, its `bad_indices`.
 
         Raises:
-            ValueError: they are others, so the rows of the canvases, and the batches, would be others too.
+            UserError: they are others, so the rows of the canvases, and the batches, would be others too.
         """
         then, now = {int(i) for i in indices}, set(self.bad_indices)
         if then == now:
@@ -65,7 +66,7 @@ class Canvases:
             for what, which in (("can no longer be read", now - then), ("can be read again", then - now))
             if which
         ]
-        raise ValueError(
+        raise UserError(
             f"the data has changed since the run began ({'; '.join(changes)}): bring the files back to how they were, "
             "or start a new run in another --workdir"
         )
@@ -94,7 +95,7 @@ def load_canvases(
         data_service: address (grpc://host:port) of a tf.data service that decodes the training batches.
     Raises:
         BadFilesError: more images are unreadable; its `bad` lists them all.
-        ValueError: the data service does not answer, or cannot read this kind of source.
+        UserError: the data service does not answer, or cannot read this kind of source.
     """
     if data_service:
         return ServedCanvases(source, spec, max_bad_fraction, data_service)

@@ -9,6 +9,7 @@ from ssl_keras.data.image_tree import EXTENSIONS, image_tree
 from ssl_keras.data.layout import Layout, Part, arrange
 from ssl_keras.data.source import Places, Source
 from ssl_keras.data.transcode import decodable
+from ssl_keras.errors import UserError
 from ssl_keras.words import counted, listing, shown
 
 
@@ -23,20 +24,20 @@ def open_folder(path: str, split: str = "train") -> Source:
         split: "train": the training images, which are all where there are no splits; "test": those to score on.
 
     Raises:
-        ValueError: there is no such folder, or no such images in it.
+        UserError: there is no such folder, or no such images in it.
     """
     root = Path(os.path.expanduser(path))
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise ValueError(f"folder:{path}: {root.absolute()} {what}")
+        raise UserError(f"folder:{path}: {root.absolute()} {what}")
     tree = image_tree(str(root))
     if not tree.images:
         found = "".join(f"; {remark}" for remark in tree.remarks())
-        raise ValueError(f"no images below {root.absolute()}: looked for {' '.join(EXTENSIONS)}{found}")
+        raise UserError(f"no images below {root.absolute()}: looked for {' '.join(EXTENSIONS)}{found}")
     try:
         layout = arrange(tree.images, tree.folders)
     except ValueError as error:
-        raise ValueError(f"{root.absolute()}: {error}") from None
+        raise UserError(f"{root.absolute()}: {error}") from None
     scored = _scored_on(layout)
     class_names = tuple(layout.train.class_counts) or None
     if split == "train":
@@ -45,7 +46,7 @@ def open_folder(path: str, split: str = "train") -> Source:
             remarks.append(f"{len(class_names)} classes: {listing(layout.train.class_counts)}")
         return _source(root, layout.train, class_names, scored is not None, remarks)
     if scored is None:
-        raise ValueError(f"{root} has no test images of its own: expected the subfolders train and test (or val)")
+        raise UserError(f"{root} has no test images of its own: expected the subfolders train and test (or val)")
     return _source(root, scored, class_names, True, scored.remarks())
 
 
@@ -75,7 +76,7 @@ def _source(root: Path, part: Part, class_names: tuple[str, ...] | None, has_tes
         numbers = {name: number for number, name in enumerate(class_names)} | {None: -1}
         unknown = sorted(set(part.class_counts) - set(class_names))
         if unknown:
-            raise ValueError(
+            raise UserError(
                 f"{name} has the classes {listing(dict.fromkeys(unknown, ''))} that the training images do not have: "
                 f"{listing(dict.fromkeys(class_names, ''))}"
             )

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from ssl_keras.errors import UserError
 from ssl_keras.words import counted, listing, shown
 
 TRAIN = ("train", "training")
@@ -78,7 +79,7 @@ def arrange(paths: list[str], folders: list[str]) -> Layout:
         folders: of all folders, so that an empty split is noticed.
 
     Raises:
-        ValueError: there are two training folders, an empty one, or held-out folders alone.
+        UserError: there are two training folders, an empty one, or held-out folders alone.
     """
     base = _unwrapped(paths, "", folders=folders)
     _, subfolders = _grouped(paths, base)
@@ -86,7 +87,7 @@ def arrange(paths: list[str], folders: list[str]) -> Layout:
     if trains and helds:
         layout = _split_layout(paths, base, trains, helds)
     elif len(subfolders) > 1 and set(subfolders) == set(helds):
-        raise ValueError(
+        raise UserError(
             f"{' and '.join(base + name for name in helds)} hold test images, and no folder of training images (train "
             f"or training) lies beside them: give the path of one of them, such as {base}{helds[0]}, to use its images"
         )
@@ -107,10 +108,10 @@ def arrange(paths: list[str], folders: list[str]) -> Layout:
 def _split_layout(paths: list[str], base: str, trains: list[str], helds: list[str]) -> Layout:
     """base/train/cat/1.jpg, or base/train/1.jpg."""
     if len(trains) > 1:
-        raise ValueError(f"there are several folders of training images, {base}{' and '.join(trains)}: keep one")
+        raise UserError(f"there are several folders of training images, {base}{' and '.join(trains)}: keep one")
     inside = {name: [path for path in paths if path.startswith(f"{base}{name}/")] for name in trains + helds}
     if not inside[trains[0]]:
-        raise ValueError(f"no images in the training folder {base}{trains[0]}, which lies beside {', '.join(helds)}")
+        raise UserError(f"no images in the training folder {base}{trains[0]}, which lies beside {', '.join(helds)}")
     train = _part(base + trains[0], inside[trains[0]], _unwrapped(inside[trains[0]], f"{base}{trains[0]}/"))
     held_out = [
         _part(base + name, inside[name], _unwrapped(inside[name], f"{base}{name}/", set(train.class_counts)))
@@ -130,7 +131,7 @@ def _class_first_layout(paths: list[str], base: str) -> Layout:
         if split:
             found.setdefault("train" if split in TRAIN else split, []).append(path)
     if "train" not in found:
-        raise ValueError(f"no images in the training folders of the classes below {base or 'the folder'}")
+        raise UserError(f"no images in the training folders of the classes below {base or 'the folder'}")
     parts = {split: _part(f"{base}*/{split}", inside, base) for split, inside in found.items()}
     return Layout(parts["train"], [parts[split] for split in HELD_OUT if split in parts], [])
 

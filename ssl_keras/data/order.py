@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ssl_keras.errors import UserError
+
 
 def epoch_order(seed: int, epoch: int, n: int) -> np.ndarray:
     """A permutation of 0..n-1 for one epoch: int64 [n], from the counter-based Philox generator keyed by both."""
@@ -29,13 +31,13 @@ def rows_per_worker(batch_size: int, shard: tuple[int, int]) -> int:
     """Rows of each global batch that a worker gets.
 
     Raises:
-        ValueError: `shard` names no worker, or the batch cannot be divided equally.
+        UserError: `shard` names no worker, or the batch cannot be divided equally.
     """
     index, count = shard
     if count < 1 or not 0 <= index < count:
-        raise ValueError(f"shard {shard}: expected (index, count) with an index from 0 to count - 1")
+        raise UserError(f"shard {shard}: expected (index, count) with an index from 0 to count - 1")
     if batch_size % count:
-        raise ValueError(
+        raise UserError(
             f"batch size {batch_size} cannot be divided among {count} workers: "
             f"use a multiple of {count}, such as --batch_size={-(-batch_size // count) * count}"
         )

@@ -10,6 +10,8 @@ import random
 
 import numpy as np
 
+from ssl_keras.errors import UserError
+
 SHIPPED = (10, 100, 1000)
 MOST_TILES = 9  # all permutations are held at once: 10! of them would take minutes
 HEADER = "# permutations of tiles, by tools.make_permutations\n"
@@ -31,10 +33,10 @@ def greedy(count: int, seed: int = 0, tiles: int = 9) -> np.ndarray:
         uint8 [count, tiles], no row twice.
     """
     if not 2 <= tiles <= MOST_TILES:
-        raise ValueError(f"tiles must be 2 to {MOST_TILES}, got {tiles}")
+        raise UserError(f"tiles must be 2 to {MOST_TILES}, got {tiles}")
     pool = np.array(list(itertools.permutations(range(tiles))), np.uint8)
     if not 1 <= count <= len(pool):
-        raise ValueError(f"count must be 1 to {len(pool)}, the permutations of {tiles} tiles, got {count}")
+        raise UserError(f"count must be 1 to {len(pool)}, the permutations of {tiles} tiles, got {count}")
     generator = random.Random(seed)  # its stream is the same in every version of Python
     distance = np.zeros(len(pool), np.int32)  # to all chosen ones together; negative for those themselves
     farthest, chosen = np.arange(len(pool)), []
@@ -58,7 +60,7 @@ def shipped(count: int) -> np.ndarray:
     """The shipped set of 10, 100 or 1000 permutations of nine tiles: uint8 [count, 9]."""
     if count not in SHIPPED:
         known = ", ".join(map(str, SHIPPED))
-        raise ValueError(
+        raise UserError(
             f"permutations must be one of {known}, the shipped sets, got {count}: "
             "write another by tools.make_permutations and name it by permutation_file"
         )
@@ -75,16 +77,16 @@ def read(path: str) -> np.ndarray:
     """The permutations of a text file, a line of numbers from 0 for each: uint8 [count, tiles].
 
     Raises:
-        ValueError: a line that is no permutation of the first one's numbers, or one that is there twice.
+        UserError: a line that is no permutation of the first one's numbers, or one that is there twice.
     """
     with open(path, encoding="utf-8") as file:
         lines = [line.split() for line in file if line.strip() and not line.startswith("#")]
     expected = [str(i) for i in range(len(lines[0]))] if lines else []
     for line in lines:
         if sorted(line, key=lambda word: (len(word), word)) != expected:
-            raise ValueError(f"{path}: {' '.join(line)!r} is no permutation of 0 to {len(expected) - 1}")
+            raise UserError(f"{path}: {' '.join(line)!r} is no permutation of 0 to {len(expected) - 1}")
     if len(lines) < 2 or len(set(map(tuple, lines))) < len(lines):
-        raise ValueError(f"{path} must hold two or more permutations, none of them twice")
+        raise UserError(f"{path} must hold two or more permutations, none of them twice")
     return np.array(lines, np.uint8)
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from ssl_keras.data.decode import decode, from_array, to_canvas
 from ssl_keras.data.reasons import examples
 from ssl_keras.data.source import Source
+from ssl_keras.errors import UserError
 
 DTYPES = ("uint8", "uint16", "float32")
 READ_TOGETHER = 16
@@ -24,7 +25,7 @@ class CanvasSpec:
 
     def __post_init__(self):
         if self.size < 1 or self.channels < 1 or self.dtype not in DTYPES:
-            raise ValueError(f"{self}: expected a size and channels of 1 or more and a dtype of {', '.join(DTYPES)}")
+            raise UserError(f"{self}: expected a size and channels of 1 or more and a dtype of {', '.join(DTYPES)}")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -35,7 +36,7 @@ class CanvasSpec:
         return self.size * self.size * self.channels * np.dtype(self.dtype).itemsize
 
 
-class BadFilesError(ValueError):
+class BadFilesError(UserError):
     """Too many images cannot be read. `bad` lists each as (description, reason)."""
 
     def __init__(self, bad: list[tuple[str, str]], total: int, allowed: float):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from ssl_keras.data.reasons import examples, list_bad
 from ssl_keras.data.source import Source
+from ssl_keras.errors import UserError
 
 GRAY_PNG = (0, 4)  # colour types: gray, gray with alpha
 LIMIT = 2000
@@ -36,7 +37,7 @@ def probe(source: Source, channels: int | None = None, dtype: str | None = None)
     """The widest depth and the most channels among up to 2,000 evenly spaced images; arguments override.
 
     Raises:
-        ValueError: none of them can be read, the message says of some why; or an array's axes are
+        UserError: none of them can be read, the message says of some why; or an array's axes are
             in doubt, or `channels` cannot be had.
     """
     sample = np.unique(np.linspace(0, len(source) - 1, min(LIMIT, len(source))).astype(np.int64))
@@ -52,7 +53,7 @@ def probe(source: Source, channels: int | None = None, dtype: str | None = None)
             unread.append(i)  # they are counted and named when they are decoded
     if not headers:
         reasons = examples(list_bad(source, unread[:NAMED]))
-        raise ValueError(f"{source.name}: none of {len(sample)} images looked at can be read, such as {reasons}")
+        raise UserError(f"{source.name}: none of {len(sample)} images looked at can be read, such as {reasons}")
     sizes, found_channels, depths = (np.array(column) for column in zip(*headers))
     chosen = Probe(
         channels or int(found_channels.max()),
@@ -67,12 +68,12 @@ def _check_channels(source: Source, channels: int | None) -> None:
     """Refuses a number of channels that the images cannot be brought to, and axes in doubt that it does not settle."""
     given = source.arrays[0] if source.arrays else None
     if source.doubt and channels != given:
-        raise ValueError(source.doubt)
+        raise UserError(source.doubt)
     possible = {given} if given not in (None, 1, 3) else {1, 3}
     if channels is not None and channels not in possible:
         what = f"images of {given} channel{'s' * (given > 1)}" if given else "encoded images, of 1 or 3 channels"
         advice = f"--channels={' or '.join(map(str, sorted(possible)))}, or leave it out"
-        raise ValueError(f"{source.name} has {what}, which cannot become {channels}: set {advice}")
+        raise UserError(f"{source.name} has {what}, which cannot become {channels}: set {advice}")
 
 
 def _header(encoded: bytes) -> tuple[tuple[int, int], int, int]:

@@ -15,6 +15,7 @@ import numpy as np
 from ssl_keras.data import scene_cameras, scene_shapes
 from ssl_keras.data.scene_cameras import DEPTH_UNIT
 from ssl_keras.data.scene_shapes import CLASS_NAMES, KEYPOINT_NAMES
+from ssl_keras.errors import UserError
 
 __all__ = [
     "CLASS_NAMES",
@@ -68,7 +69,7 @@ class Scene:
 def label(index: int, seed: int = 0) -> int:
     """Class of the main object of scene `index`; each block of ten indices holds every class once."""
     if index < 0 or seed < 0:
-        raise ValueError(f"a scene's index and seed must be 0 or more, got index {index} and seed {seed}")
+        raise UserError(f"a scene's index and seed must be 0 or more, got index {index} and seed {seed}")
     block, place = divmod(index, len(CLASS_NAMES))
     return int(_stream(seed, block, _CLASS).permutation(len(CLASS_NAMES))[place])
 
@@ -96,7 +97,7 @@ def render(index: int, size: int = 32, seed: int = 0, objects: int | str = 1) ->
             a third can be seen are drawn but not listed.
 
     Raises:
-        ValueError: an argument is out of its range.
+        UserError: an argument is out of its range.
     """
     things = _layout(index, size, seed, objects)
     distances = [thing.signed_distance(size) for thing in things]
@@ -146,9 +147,9 @@ class _Object:
 def _layout(index, size, seed, objects):
     """The scene's objects, nearest first; also the place where a caller's arguments are checked."""
     if size < MIN_SIZE:
-        raise ValueError(f"size must be at least {MIN_SIZE} pixels for every shape to be seen, got {size}")
+        raise UserError(f"size must be at least {MIN_SIZE} pixels for every shape to be seen, got {size}")
     if objects != "many" and objects not in range(1, MAX_OBJECTS + 1):
-        raise ValueError(f'objects must be 1 to {MAX_OBJECTS} or "many", got {objects!r}')
+        raise UserError(f'objects must be 1 to {MAX_OBJECTS} or "many", got {objects!r}')
     main_label = label(index, seed)
     rng = _stream(seed, index, _LAYOUT)
     drawn_number = int(rng.integers(1, MAX_OBJECTS + 1))

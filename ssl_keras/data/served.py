@@ -14,6 +14,7 @@ from ssl_keras.data.servers import check_answer, distributed
 from ssl_keras.data.source import Places, Source
 from ssl_keras.data.streams import StreamedCanvases
 from ssl_keras.data.transcode import needs_python
+from ssl_keras.errors import UserError
 
 CHUNK = 64
 AT_ONCE = 4  # chunks that a worker decodes at the same time
@@ -45,20 +46,20 @@ class ServedCanvases(StreamedCanvases):
         source: images in files (`places`).
         address: grpc://host:port of the service's dispatcher.
     Raises:
-        ValueError: the source has no files to read, or the service does not answer.
+        UserError: the source has no files to read, or the service does not answer.
         BadFilesError: too many are unreadable, or can be decoded only in Python.
     """
 
     def __init__(self, source: Source, spec: CanvasSpec, max_bad_fraction: float, address: str):
         if source.places is None:
-            raise ValueError(
+            raise UserError(
                 f"{source.name}: a data service reads folder:, tfrecord: and tfds: data; leave it out here"
             )
         # Names tell most of the files that need Python, before hours of training come upon them.
         paths = source.places.paths
         tiff = [i for i, file in enumerate(source.places.file) if paths[file].lower().endswith(TIFF_SUFFIXES)]
         if len(tiff) > max_bad_fraction * len(source):
-            raise ValueError(
+            raise UserError(
                 f"{len(tiff)} of {len(source)} images are TIFF files, which a data service cannot decode: "
                 "save them as PNG, or leave --data_service out"
             )

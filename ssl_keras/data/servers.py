@@ -9,6 +9,8 @@ import threading
 import tensorflow as tf
 from absl import logging
 
+from ssl_keras.errors import UserError
+
 PROTOCOL = "grpc://"
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 15
 
@@ -25,10 +27,10 @@ def serve(
         host: name under which the training processes reach this machine's worker; None: the machine's own name
             ("localhost" for a dispatcher that is called so).
     Raises:
-        ValueError: neither or both are given, nobody answers at the address, or the port is taken.
+        UserError: neither or both are given, nobody answers at the address, or the port is taken.
     """
     if (dispatcher_port is None) == (dispatcher is None):
-        raise ValueError("give --dispatcher_port=PORT to start a dispatcher here, or --dispatcher=grpc://HOST:PORT")
+        raise UserError("give --dispatcher_port=PORT to start a dispatcher here, or --dispatcher=grpc://HOST:PORT")
     stop = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
@@ -40,7 +42,7 @@ def serve(
         try:
             running.append(service.DispatchServer(service.DispatcherConfig(port=dispatcher_port)))
         except tf.errors.OpError as error:
-            raise ValueError(f"no dispatcher can listen on port {dispatcher_port}: {error.message}") from None
+            raise UserError(f"no dispatcher can listen on port {dispatcher_port}: {error.message}") from None
         address = f"localhost:{dispatcher_port}"
         print(f"dispatcher: {PROTOCOL}{socket.getfqdn()}:{dispatcher_port}", flush=True)
     else:
@@ -63,15 +65,15 @@ def check_connection(address: str) -> None:
     """Sees that something listens at an address.
 
     Raises:
-        ValueError: the address is none, or nobody answers there within three seconds.
+        UserError: the address is none, or nobody answers there within three seconds.
     """
     host, _, port = address.removeprefix(PROTOCOL).rpartition(":")
     if not address.startswith(PROTOCOL) or not host or not port.isdecimal():
-        raise ValueError(f"data service {address!r}: expected {PROTOCOL}HOST:PORT, as tools.data_worker prints it")
+        raise UserError(f"data service {address!r}: expected {PROTOCOL}HOST:PORT, as tools.data_worker prints it")
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise ValueError(
+        raise UserError(
             f"nobody answers at {address} ({error}): start tools.data_worker --dispatcher_port={port} on {host}"
         ) from None
 
@@ -80,7 +82,7 @@ def check_answer(address: str) -> None:
     """Has a service do a little work.
 
     Raises:
-        ValueError: it does not within 15 seconds: without workers, TensorFlow would wait for one for ever.
+        UserError: it does not within 15 seconds: without workers, TensorFlow would wait for one for ever.
     """
     check_connection(address)
     answers = []
@@ -96,7 +98,7 @@ def check_answer(address: str) -> None:
     thread.start()
     thread.join(ANSWER_SECONDS)
     if not answers:
-        raise ValueError(
+        raise UserError(
             f"the data service at {address} did nothing within {ANSWER_SECONDS} seconds: "
             f"start a worker, tools.data_worker --dispatcher={address}"
         )

@@ -4,6 +4,8 @@ import io
 
 from PIL import Image
 
+from ssl_keras.errors import UserError
+
 # TensorFlow decodes a JPEG of at most 2**29 values: 178.9 megapixels of three.
 LARGEST = 178.0
 JPEG_VALUES = 2**29
@@ -39,9 +41,9 @@ def may_hold(height, width, length):
 
 
 def check_pixels(pixels: int) -> None:
-    """Raises ValueError for an image of too many pixels."""
+    """Raises UserError for an image of too many pixels."""
     if pixels > _limit * 1e6:
-        raise ValueError(f"too large: {_megapixels(pixels)}, more than --max_megapixels={_limit:g}")
+        raise UserError(f"too large: {_megapixels(pixels)}, more than --max_megapixels={_limit:g}")
 
 
 def _megapixels(pixels: int) -> str:
@@ -49,7 +51,7 @@ def _megapixels(pixels: int) -> str:
 
 
 def check_size(encoded: bytes) -> None:
-    """Raises ValueError for an encoded image, TIFF aside, that is larger than the limit or than TensorFlow decodes."""
+    """Raises UserError for an encoded image, TIFF aside, that is larger than the limit or than TensorFlow decodes."""
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             height, width, values, is_jpeg = *image.size[::-1], len(image.getbands()), encoded[:2] == b"\xff\xd8"
@@ -59,9 +61,9 @@ def check_size(encoded: bytes) -> None:
     check_pixels(pixels)
     if is_jpeg and pixels * values > JPEG_VALUES:
         most = JPEG_VALUES / values / 1e6
-        raise ValueError(
+        raise UserError(
             f"too large: {_megapixels(pixels)} of {values} values, more than the {most:.1f} that TensorFlow "
             "decodes; save it smaller"
         )
     if not may_hold(height, width, len(encoded)):
-        raise ValueError(TOO_LARGE)
+        raise UserError(TOO_LARGE)

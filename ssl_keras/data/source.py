@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from ssl_keras.data.reading import PatientReader
+from ssl_keras.errors import UserError
 from ssl_keras.words import shown
 
 LARGEST_LABEL = 2**31 - 1  # labels are int32
@@ -98,7 +99,7 @@ class Source:
         """Class numbers, int32 [N] (-1: none), or None. Read at first use: record files hold them beside the images.
 
         Raises:
-            ValueError: one is no class number.
+            UserError: one is no class number.
             OSError: one cannot be read.
         """
         if self.label is None:
@@ -108,7 +109,7 @@ class Source:
         for i in range(self.length):
             number = label(i)
             if not -1 <= number <= LARGEST_LABEL:
-                raise ValueError(
+                raise UserError(
                     f"{self.name}: the label of {self.describe(i)} is {number}: expected a class from 0 to "
                     f"{LARGEST_LABEL}, or -1 for an image that has none"
                 )

@@ -9,6 +9,7 @@ from ssl_keras.data.arrays import open_builtin, open_npy
 from ssl_keras.data.folders import open_folder
 from ssl_keras.data.source import Source, subset
 from ssl_keras.data.tfrecords import open_tfds, open_tfrecords
+from ssl_keras.errors import UserError
 
 SPECS = (
     "builtin:scenes[:N]",
@@ -34,12 +35,12 @@ def open_source(
         canvas_size: side of the built-in images, px (default 32); other data has its own sizes.
         seed: which built-in images are rendered.
     Raises:
-        ValueError: the specification is unknown, or nothing is there; the message says what was looked for
+        UserError: the specification is unknown, or nothing is there; the message says what was looked for
             where.
     """
     kind, _, rest = spec.partition(":")
     if split not in ("train", "test"):
-        raise ValueError(f"unknown split {split!r}: expected train or test")
+        raise UserError(f"unknown split {split!r}: expected train or test")
     if kind in ("folder", "npy", "tfrecord"):
         rest = os.path.expanduser(rest)
     if rest:
@@ -51,10 +52,10 @@ def open_source(
             return open_tfds(rest, split, data_dir)
         if kind in ("npy", "tfrecord"):
             if split == "test":
-                raise ValueError(f"{spec} has no test images of its own")
+                raise UserError(f"{spec} has no test images of its own")
             return open_npy(rest) if kind == "npy" else open_tfrecords(rest)
     hint = f" (did you mean folder:{spec}?)" if os.path.isdir(os.path.expanduser(spec)) else ""
-    raise ValueError(f"unknown data {spec!r}: expected one of {', '.join(SPECS)}{hint}")
+    raise UserError(f"unknown data {spec!r}: expected one of {', '.join(SPECS)}{hint}")
 
 
 def train_and_test(
@@ -68,11 +69,11 @@ def train_and_test(
     numbers alone, these are the names, and the classes are numbered anew from 0.
 
     Raises:
-        ValueError: the data has no labels, or only one class.
+        UserError: the data has no labels, or only one class.
     """
     train = open_source(spec, "train", data_dir, canvas_size, seed)
     if train.labels is None or not (train.labels >= 0).any():
-        raise ValueError(
+        raise UserError(
             f"{train.name} has no labels, and this needs them: put each class's images in a folder of its own "
             "(folder:PATH with PATH/cat/1.jpg, PATH/dog/2.jpg, ..), an .npy's in PATH.labels.npy (int [N]), a "
             "TFRecord's in the feature image/class/label" + "".join(f"; {remark}" for remark in train.remarks)
@@ -91,7 +92,7 @@ def train_and_test(
     held_out = _held_out(train.labels, seed)
     kept = np.flatnonzero((train.labels >= 0) & ~held_out)
     if not held_out.any():
-        raise ValueError(
+        raise UserError(
             f"{train.name}: a test part cannot be held out of {len(train)} images, two of a class are the least"
         )
     where = "folder" if train.sorted_by_name else "data"
@@ -107,11 +108,11 @@ def train_and_test(
 
 
 def check_classes(source: Source) -> None:
-    """Raises ValueError where the labelled images are all of one class, so that nothing is to be told apart."""
+    """Raises UserError where the labelled images are all of one class, so that nothing is to be told apart."""
     found = np.unique(source.labels[source.labels >= 0])
     if len(found) < 2:
         which = f", {source.class_names[found[0]]!r}" if source.class_names else ""
-        raise ValueError(
+        raise UserError(
             f"{source.name} has labelled images of one class only{which}: two classes are the least "
             "(the label -1 is none)"
         )
@@ -126,7 +127,7 @@ def take(source: Source, n: int | None, seed: int = 0) -> Source:
     if not n:
         return source
     if n < 0 or n > len(source):
-        raise ValueError(f"{n} images asked for, {source.name} has {len(source)}: ask for at most that many")
+        raise UserError(f"{n} images asked for, {source.name} has {len(source)}: ask for at most that many")
     if not source.sorted_by_name:
         return subset(source, np.arange(n), f"{source.name} (first {n})")
     # One image from each of n equal stretches of the list.

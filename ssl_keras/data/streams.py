@@ -12,6 +12,7 @@ from ssl_keras.data.order import epoch_order, own_part, rows_per_worker
 from ssl_keras.data.pipeline import BadFilesError, CanvasSpec, decoded, stop_if_too_many
 from ssl_keras.data.reasons import list_bad
 from ssl_keras.data.source import Source, subset
+from ssl_keras.errors import UserError
 
 SAMPLE = 512
 MET_EARLIER = "could not be read earlier in this run"
@@ -73,12 +74,12 @@ class StreamedCanvases:
         others count as unreadable until the stream meets more.
 
         Raises:
-            ValueError: there is no image of that number.
+            UserError: there is no image of that number.
             BadFilesError: they are too many.
         """
         indices = sorted({int(i) for i in indices})
         if indices and not 0 <= indices[0] <= indices[-1] < len(self):
-            raise ValueError(
+            raise UserError(
                 f"the data has changed since the run began: image number {indices[-1]} could not be read then, and "
                 f"{self.source.name} has {len(self)} images now; bring the files back, or start a new run"
             )

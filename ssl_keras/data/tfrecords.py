@@ -18,6 +18,7 @@ import numpy as np
 
 from ssl_keras.data.source import Places, Source
 from ssl_keras.data.transcode import decodable
+from ssl_keras.errors import UserError
 
 IMAGE_KEYS = ("image/encoded", "image")
 LABEL_KEYS = ("image/class/label", "label")
@@ -42,7 +43,7 @@ class Records:
         return len(self.file)
 
     def features(self, i: int):
-        """The features of example i: a mapping from names to tf.train.Feature; ValueError where it is damaged."""
+        """The features of example i: a mapping from names to tf.train.Feature; UserError where it is damaged."""
         import tensorflow as tf
         from google.protobuf.message import DecodeError
 
@@ -56,7 +57,7 @@ class Records:
         try:
             return tf.train.Example.FromString(record).features.feature
         except DecodeError:
-            raise ValueError("a damaged record, or one of another kind than tf.train.Example") from None
+            raise UserError("a damaged record, or one of another kind than tf.train.Example") from None
 
     def describe(self, i: int) -> str:
         path = self.paths[self.file[i]]
@@ -74,7 +75,7 @@ def record_places(path: str) -> np.ndarray:
             length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else size
             if at + 12 + length + 4 > size:
                 kind = "compressed: unpack it" if header[:2] == b"\x1f\x8b" else "cut off, or no TFRecord file"
-                raise ValueError(f"{path} is {kind} (at byte {at} of {size})")
+                raise UserError(f"{path} is {kind} (at byte {at} of {size})")
             places.append((at + 12, length))
             at += 12 + length + 4
     return np.array(places, np.int64).reshape(-1, 2)
@@ -87,14 +88,14 @@ def open_tfrecords(pattern: str) -> Source:
     paths = [path for path in found if not os.path.isdir(path)]
     if not paths:
         what = "only folders match: name the files in them, FOLDER/*" if found else "no file matches"
-        raise ValueError(f"tfrecord:{pattern}: {what}")
+        raise UserError(f"tfrecord:{pattern}: {what}")
     records = Records(paths)
     if not len(records):
-        raise ValueError(f"tfrecord:{pattern}: the files hold no records")
+        raise UserError(f"tfrecord:{pattern}: the files hold no records")
     features = _features_found(records)
     image_key = next((key for key in IMAGE_KEYS if key in features), None)
     if image_key is None:
-        raise ValueError(
+        raise UserError(
             f"{paths[0]} has examples of {', '.join(sorted(features)) or 'nothing'}: expected an encoded image in one "
             f"of the features {', '.join(IMAGE_KEYS)}"
         )
@@ -128,22 +129,22 @@ def open_tfds(rest: str, split: str, data_dir: str | None) -> Source:
     test_split = next((known for known in TEST_SPLITS if known in builder.info.splits and known not in wanted), None)
     chosen = wanted if split == "train" else test_split
     if chosen is None:
-        raise ValueError(f"tfds:{rest} has no test images: its splits are {sorted(builder.info.splits)}")
+        raise UserError(f"tfds:{rest} has no test images: its splits are {sorted(builder.info.splits)}")
     try:
         instructions = builder.info.splits[chosen].file_instructions
     except (KeyError, ValueError, AssertionError) as error:
-        raise ValueError(
+        raise UserError(
             f"tfds:{name} has no split {chosen!r}: known are {sorted(builder.info.splits)}, and parts like train[:10%] "
             f"({error})"
         ) from None
     file_format = builder.info.file_format.value
     if file_format != "tfrecord":
-        raise ValueError(f"tfds:{name} is stored as {file_format}: prepare it with file_format='tfrecord'")
+        raise UserError(f"tfds:{name} is stored as {file_format}: prepare it with file_format='tfrecord'")
 
     records = Records([str(part.filename) for part in instructions])
     first = np.cumsum([0] + [part.examples_in_shard for part in instructions])
     if len(records) != first[-1]:
-        raise ValueError(f"tfds:{name} {chosen}: {len(records)} records in the files, {first[-1]} by dataset_info.json")
+        raise UserError(f"tfds:{name} {chosen}: {len(records)} records in the files, {first[-1]} by dataset_info.json")
     ranges = [
         np.arange(part.examples_in_shard)[part.skip :][: part.take if part.take >= 0 else None] + start
         for part, start in zip(instructions, first)
@@ -177,13 +178,13 @@ def _image(features, key: str) -> bytes:
     """The encoded image of an example.
 
     Raises:
-        ValueError: it has none, or something else in its place.
+        UserError: it has none, or something else in its place.
     """
     kind, values = _values(features, key)
     if kind != "bytes" or len(values) != 1:
         holds = f"holds {len(values)} {kind}" if len(values) else "is missing or empty"
         names = ", ".join(sorted(features)) or "nothing"
-        raise ValueError(f"the feature {key} {holds}: expected one encoded image (bytes); the record has {names}")
+        raise UserError(f"the feature {key} {holds}: expected one encoded image (bytes); the record has {names}")
     return values[0]
 
 
@@ -203,7 +204,7 @@ class RecordLabels:
             return self._numbers[value]
         if isinstance(value, float):
             if not value.is_integer():
-                raise ValueError(f"the label of {self._records.describe(i)} is {value:g}: expected a whole number")
+                raise UserError(f"the label of {self._records.describe(i)} is {value:g}: expected a whole number")
             return int(value)
         return value
 
@@ -214,7 +215,7 @@ class RecordLabels:
             return -1  # its image is damaged too, and that is told
         kind, values = _values(features, self._key)
         if len(values) > 1:
-            raise ValueError(
+            raise UserError(
                 f"{self._records.describe(i)} has {len(values)} labels ({kind}) in {self._key}: expected one class"
             )
         return values[0] if len(values) else -1
@@ -224,7 +225,7 @@ class RecordLabels:
         values = {self._value(i) for i in range(len(self._records))} - {-1}
         others = [value for value in values if not isinstance(value, bytes)]
         if others:
-            raise ValueError(
+            raise UserError(
                 f"some labels in {self._key} are names, some numbers such as {others[0]}: expected one kind"
             )
         return {name: number for number, name in enumerate(sorted(values))}
@@ -241,7 +242,7 @@ def _tfds_keys(info, kinds, name: str) -> tuple[str, str | None]:
 
     image_key = only(kinds.Image, pair[0])
     if image_key is None:
-        raise ValueError(f"tfds:{name} has no single image feature: {sorted(info.features)}")
+        raise UserError(f"tfds:{name} has no single image feature: {sorted(info.features)}")
     return image_key, only(kinds.ClassLabel, pair[1])
 
 
@@ -252,12 +253,12 @@ def _prepared_folder(name: str, data_dir: str) -> str:
     if not versions:
         found = Path(data_dir).glob("*/**/dataset_info.json")
         prepared = sorted({path.parent.parent.relative_to(data_dir).as_posix() for path in found})
-        raise ValueError(
+        raise UserError(
             f"tfds:{name} is not prepared: looked in {root.absolute()}; prepared in {data_dir} are "
             f"{', '.join(prepared) or 'none'}. Set --data_dir, or run tfds build {name} --data_dir={data_dir} first"
         )
     configs = {path.parent for path in versions}
     if len(configs) > 1:
         known = sorted(path.relative_to(data_dir).as_posix() for path in configs)
-        raise ValueError(f"tfds:{name} has several configurations: choose one of {', '.join(known)}")
+        raise UserError(f"tfds:{name} has several configurations: choose one of {', '.join(known)}")
     return str(max(versions, key=lambda path: [int(part) for part in path.name.split(".") if part.isdecimal()]))

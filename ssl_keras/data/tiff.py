@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ssl_keras.data.size import check_pixels
+from ssl_keras.errors import UserError
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
@@ -46,16 +47,16 @@ def tiff_pixels(encoded: bytes) -> np.ndarray:
     Values span the dtype's whole range whatever their bits: 4 bits become 8, 12 bits become 16. White is the maximum.
 
     Raises:
-        ValueError: it is damaged, too large, or of a kind that would not be read rightly; the message says which.
+        UserError: it is damaged, too large, or of a kind that would not be read rightly; the message says which.
     """
     if encoded[:4] == b"MM\0+":
-        raise ValueError("BigTIFF of the big-endian kind, which is not read: save it as little-endian or classic TIFF")
+        raise UserError("BigTIFF of the big-endian kind, which is not read: save it as little-endian or classic TIFF")
     with _damage_told():
         tags = _tags(encoded)
         refusal = _refusal(tags)
         height, width = tags[HEIGHT], tags[WIDTH]
     if refusal:
-        raise ValueError(refusal)
+        raise UserError(refusal)
     check_pixels(height * width)
     with _damage_told():
         if tags.get(COMPRESSION, 1) in (JPEG, *FAX):
@@ -65,13 +66,13 @@ def tiff_pixels(encoded: bytes) -> np.ndarray:
 
 @contextlib.contextmanager
 def _damage_told() -> Iterator[None]:
-    """Whatever a damaged file makes fail, as a ValueError in words."""
+    """Whatever a damaged file makes fail, as a UserError in words."""
     try:
         yield
     except KeyError as error:
-        raise ValueError(f"damaged TIFF: it lacks the tag {error}") from None
+        raise UserError(f"damaged TIFF: it lacks the tag {error}") from None
     except (ValueError, OSError, SyntaxError, TypeError, IndexError, OverflowError, MemoryError, struct.error) as error:
-        raise ValueError(f"damaged TIFF: {error}") from None
+        raise UserError(f"damaged TIFF: {error}") from None
 
 
 def _tags(encoded: bytes) -> ImageFileDirectory_v2:
@@ -82,7 +83,7 @@ def _tags(encoded: bytes) -> ImageFileDirectory_v2:
     tags.load(file)
     height, width = tags.get(HEIGHT), tags.get(WIDTH)
     if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
-        raise ValueError("it does not say its size")
+        raise UserError("it does not say its size")
     return tags
 
 
@@ -208,7 +209,7 @@ def _stored(encoded: bytes, tags: ImageFileDirectory_v2) -> np.ndarray:
     else:
         across, block_height, block_width = 1, min(tags.get(STRIP_HEIGHT, height), height), width
     if block_height * block_width > max(height * width, LARGEST_TILE):
-        raise ValueError(f"it has tiles of {block_width} x {block_height}")
+        raise UserError(f"it has tiles of {block_width} x {block_height}")
     down = -(-height // block_height)
     planes = count if tags.get(PLANAR, 1) == 2 else 1
     row_bytes = -(-block_width * (count // planes) * bits // 8)
@@ -221,7 +222,7 @@ def _stored(encoded: bytes, tags: ImageFileDirectory_v2) -> np.ndarray:
     if tags.get(COMPRESSION, 1) == UNPACKED:  # known without the file's word for it, which some writers get wrong
         sizes = [row_bytes * rows[k // across % down] for k in range(number)]
     if not len(offsets) == len(sizes) == number:
-        raise ValueError(f"it names {len(offsets)} of its {number} strips or tiles")
+        raise UserError(f"it names {len(offsets)} of its {number} strips or tiles")
     blocks = [_block(encoded, at, size, tags) for at, size in zip(offsets, sizes)]
 
     found = []
@@ -243,9 +244,9 @@ def _stored(encoded: bytes, tags: ImageFileDirectory_v2) -> np.ndarray:
 
 def _block(encoded: bytes, at: int, size: int, tags: ImageFileDirectory_v2) -> bytes:
     if at == 0 or size == 0:
-        raise ValueError("a strip or tile of it is left out")
+        raise UserError("a strip or tile of it is left out")
     if at + size > len(encoded):
-        raise ValueError("it is cut off")
+        raise UserError("it is cut off")
     block = encoded[at : at + size]
     return block.translate(REVERSED) if tags.get(FILL_ORDER, 1) == 2 else block
 

@@ -11,13 +11,14 @@ from PIL import Image, ImageOps
 from ssl_keras.data.bmp import is_plain, read_bmp
 from ssl_keras.data.size import check_size
 from ssl_keras.data.tiff import is_tiff, tiff_pixels
+from ssl_keras.errors import UserError
 
 
 def decodable(encoded: bytes) -> bytes:
     """The same image in a format that `decode` reads: what `needs_python` becomes PNG, the rest passes through.
 
     Raises:
-        ValueError: the file is too large, damaged, or of a kind that is not read.
+        UserError: the file is too large, damaged, or of a kind that is not read.
     """
     if is_tiff(encoded):
         return _as_png(tiff_pixels(encoded))
@@ -30,7 +31,7 @@ def decodable(encoded: bytes) -> bytes:
     except ValueError:
         raise
     except Exception as error:  # libraries raise whatever a damaged file leads them to
-        raise ValueError(f"damaged {name}: {str(error) or type(error).__name__}") from None
+        raise UserError(f"damaged {name}: {str(error) or type(error).__name__}") from None
 
 
 def needs_python(encoded: bytes) -> bool:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ssl_keras.data import batches
 from ssl_keras.data.decode import MAXIMUM
+from ssl_keras.errors import UserError
 from ssl_keras.views.layer import center_view
 
 LARGEST = 1e18  # the squares of larger features are no float32
@@ -23,13 +24,13 @@ class Features:
 
 
 def check(train: Features, test: Features) -> None:
-    """Raises ValueError where no evaluation can be made of the features: none are there, or not all are numbers."""
+    """Raises UserError where no evaluation can be made of the features: none are there, or not all are numbers."""
     for name, part in (("training", train), ("test", test)):
         if not len(part.x):
-            raise ValueError(f"there are no {name} images")
+            raise UserError(f"there are no {name} images")
         wrong = int((~(np.abs(part.x).max(axis=1) < LARGEST)).sum())
         if wrong:
-            raise ValueError(
+            raise UserError(
                 f"the features of {wrong} of {len(part.x)} {name} images are not finite (NaN, or beyond {LARGEST:g}): "
                 "the encoder is of a run that diverged, or expects images of another range"
             )
@@ -54,14 +55,14 @@ def extract(embed: Callable[[tf.Tensor], tf.Tensor], canvases, batch_size: int =
     """The features of all canvases, in order, by an `embedder`.
 
     Raises:
-        ValueError: there are no images.
+        UserError: there are no images.
     """
     x, labels = [], []
     for batch in batches.eval_batches(canvases, batch_size):
         x.append(embed(batch["image"]).numpy())
         labels.append(batch["label"].numpy())
     if not x:
-        raise ValueError("there are no images to take features of")
+        raise UserError("there are no images to take features of")
     return Features(np.concatenate(x), np.concatenate(labels))
 
 

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
+from ssl_keras.errors import UserError
 from ssl_keras.evals.features import Features, check
 
 PENALTIES = tuple(10.0**e for e in range(-5, 3))  # C of scikit-learn: the inverse strength of the L2 penalty
@@ -36,11 +37,11 @@ def evaluate(train: Features, test: Features, seed: int = 0, iterations: int = 3
         and the sizes}.
 
     Raises:
-        ValueError: features are missing or not finite, or the training images are all of one class.
+        UserError: features are missing or not finite, or the training images are all of one class.
     """
     check(train, test)
     if len(np.unique(train.labels)) < 2:
-        raise ValueError("the training images are of one class only: a classifier needs two")
+        raise UserError("the training images are of one class only: a classifier needs two")
     mean, std = train.x.mean(axis=0), train.x.std(axis=0)
     std = np.where(std > 1e-6 * max(float(std.max()), 1e-12), std, 1.0)  # a constant feature stays one
     x, x_test = (train.x - mean) / std, (test.x - mean) / std

@@ -7,6 +7,7 @@ import pkgutil
 import re
 from typing import NamedTuple
 
+from ssl_keras.errors import UserError
 from ssl_keras.words import nearest
 
 # Arguments of constructors that the data and the settings fill in.
@@ -26,9 +27,9 @@ def names() -> list[str]:
 
 
 def check_name(name: str) -> None:
-    """Raises ValueError for a method that there is not."""
+    """Raises UserError for a method that there is not."""
     if name not in names():
-        raise ValueError(f"unknown method {name!r}{nearest(name, names())}; known: {', '.join(names())}")
+        raise UserError(f"unknown method {name!r}{nearest(name, names())}; known: {', '.join(names())}")
 
 
 def load(name: str) -> type:

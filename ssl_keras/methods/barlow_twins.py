@@ -8,6 +8,7 @@ neither a momentum encoder nor a predictor.
 import tensorflow as tf
 
 from ssl_keras import distribute
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 
@@ -39,9 +40,9 @@ class BarlowTwins(SSLModel):
         loss_scale: float = 1.0,
     ):
         if off_diagonal_weight < 0:
-            raise ValueError(f"off_diagonal_weight must not be negative, got {off_diagonal_weight}")
+            raise UserError(f"off_diagonal_weight must not be negative, got {off_diagonal_weight}")
         if loss_scale <= 0:
-            raise ValueError(f"loss_scale must be greater than 0, got {loss_scale}")
+            raise UserError(f"loss_scale must be greater than 0, got {loss_scale}")
         super().__init__(backbone, views, z_dim=projection_dim)
         dims = (backbone.output_shape[-1], *[projection_dim] * 3)
         self.projector = heads.mlp(dims, "projector", use_bias=(False,) * 3)

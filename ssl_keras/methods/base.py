@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras import distribute, loop
+from ssl_keras.errors import UserError
 from ssl_keras.nn.micro_batches import MicroBatches
 from ssl_keras.views import draws
 
@@ -65,14 +66,14 @@ class SSLModel(keras.Model):
         return self.views(batch["image"], batch["size"], step=self.optimizer.iterations)
 
     def check_batch(self, batch_size: int) -> None:
-        """Raises ValueError where a batch, or what is normalized together of it, is too small to learn from.
+        """Raises UserError where a batch, or what is normalized together of it, is too small to learn from.
 
         Args:
             batch_size: the global one; `micro_batch_size` is set.
         """
         name = type(self).__module__.rpartition(".")[-1]
         if batch_size < self.smallest_batch:
-            raise ValueError(
+            raise UserError(
                 f"{name} compares the images of a batch: it needs a batch_size of at least {self.smallest_batch}, got "
                 f"{batch_size}"
             )
@@ -81,7 +82,7 @@ class SSLModel(keras.Model):
         else:
             together = self.micro_batch_size // distribute.num_replicas()
         if together < 2 and (layer := self._normalizes_vectors()):
-            raise ValueError(
+            raise UserError(
                 f"{name} normalizes {layer} over the images that go through it together, here a single one, which "
                 "leaves nothing of it: let batch_size, and micro_batch_size for each replica, be at least 2 images "
                 "(times bn_splits), or use norm=group"
@@ -159,7 +160,7 @@ class SSLModel(keras.Model):
         replicas = distribute.num_replicas()
         rows, rest = divmod(self.micro_batch_size, replicas)
         if rest or not rows:
-            raise ValueError(f"micro_batch_size={self.micro_batch_size} must be a multiple of the {replicas} replicas")
+            raise UserError(f"micro_batch_size={self.micro_batch_size} must be a multiple of the {replicas} replicas")
         return MicroBatches(embed, inputs, rows)
 
     def _weight(self, loss: tf.Tensor) -> tf.Tensor:

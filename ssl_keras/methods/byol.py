@@ -12,6 +12,7 @@ the gray image, and a blend with it.
 import tensorflow as tf
 
 from ssl_keras import losses, schedules
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.nn.state import MomentumEncoder
@@ -48,7 +49,7 @@ class BYOL(SSLModel):
         total_steps: int,
     ):
         if not 0 <= base_momentum <= 1:
-            raise ValueError(f"base_momentum must be in [0, 1], got {base_momentum}")
+            raise UserError(f"base_momentum must be in [0, 1], got {base_momentum}")
         super().__init__(backbone, views, z_dim=projection_dim)
         self.projector = heads.byol_mlp(backbone.output_shape[-1], hidden_dim, projection_dim, "projector")
         self.predictor = heads.byol_mlp(projection_dim, hidden_dim, projection_dim, "predictor") if predictor else None

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras import distribute
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn.multi_crop import MultiCrop
 from ssl_keras.nn.norm import normalization
@@ -74,11 +75,11 @@ class DINO(SSLModel):
         }
         for name, value in temperatures.items():
             if value <= 0:
-                raise ValueError(f"{name} must be greater than 0, got {value}")
+                raise UserError(f"{name} must be greater than 0, got {value}")
         shares = {"teacher_warmup": teacher_warmup, "momentum": momentum, "center_momentum": center_momentum}
         for name, value in shares.items():
             if not 0 <= value <= 1:
-                raise ValueError(f"{name} must lie in [0, 1], got {value}")
+                raise UserError(f"{name} must lie in [0, 1], got {value}")
         super().__init__(backbone, views, z_dim=bottleneck_dim)
         self.crops = MultiCrop(backbone, [policy.size for policy in views.views])
         self.head = projection_head(backbone.output_shape[-1], hidden_dim, bottleneck_dim, head_batch_norm)

@@ -8,6 +8,7 @@ MoCo's queue and the memory bank are compared with.
 import tensorflow as tf
 
 from ssl_keras import distribute, losses
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads, state
 from ssl_keras.nn.shuffling_bn import ShufflingBN
@@ -42,7 +43,7 @@ class EndToEnd(SSLModel):
         bn_splits: int = 8,
     ):
         if temperature <= 0:
-            raise ValueError(f"temperature must be greater than 0, got {temperature}")
+            raise UserError(f"temperature must be greater than 0, got {temperature}")
         super().__init__(backbone, views, z_dim=projection_dim)
         self.projector = heads.moco_head(backbone.output_shape[-1], hidden_dim or None, projection_dim)
         self.key_backbone = backbone if shared else state.copied(backbone, "key")

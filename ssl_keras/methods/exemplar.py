@@ -19,6 +19,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras import distribute, losses
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.views import draws, render
@@ -77,13 +78,13 @@ class Exemplar(SSLModel):
         embedding_dim: int = 1000,
     ):
         if form not in FORMS:
-            raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
+            raise UserError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
         if margin <= 0 or transformations < 0:
-            raise ValueError(f"margin must be > 0 and transformations >= 0, got {margin} and {transformations}")
+            raise UserError(f"margin must be > 0 and transformations >= 0, got {margin} and {transformations}")
         if form == "triplet" and not 1 <= embedding_dim <= 1000:
-            raise ValueError(f"embedding_dim must be 1 to 1000, got {embedding_dim}")
+            raise UserError(f"embedding_dim must be 1 to 1000, got {embedding_dim}")
         if form == "triplet" and len(views.views) < 2:
-            raise ValueError("form=triplet needs views of two or more transformations, such as exemplar")
+            raise UserError("form=triplet needs views of two or more transformations, such as exemplar")
         triplet = form == "triplet"
         super().__init__(backbone, views, z_dim=embedding_dim if triplet else None)
         outputs = embedding_dim if triplet else num_examples

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras import distribute, losses
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads, state
 
@@ -45,12 +46,12 @@ class InstDisc(SSLModel):
         projection_dim: int = 128,
     ):
         if temperature <= 0:
-            raise ValueError(f"temperature must be greater than 0, got {temperature}")
+            raise UserError(f"temperature must be greater than 0, got {temperature}")
         if not 0 <= bank_momentum < 1:
-            raise ValueError(f"bank_momentum must be in [0, 1), got {bank_momentum}")
+            raise UserError(f"bank_momentum must be in [0, 1), got {bank_momentum}")
         for name, value in {"negatives": negatives, "proximal": proximal}.items():
             if value < 0:
-                raise ValueError(f"{name} must be 0 (off) or more, got {value}")
+                raise UserError(f"{name} must be 0 (off) or more, got {value}")
         super().__init__(backbone, views, z_dim=projection_dim)
         self.projector = heads.moco_head(backbone.output_shape[-1], output_dim=projection_dim)
         self.bank = state.MemoryBank(num_examples, projection_dim)

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import masking, vit
 
@@ -45,11 +46,11 @@ class MAE(SSLModel):
         parts = {layer.name: layer for layer in backbone.layers}
         if not {"embed", "transformer"} <= set(parts):
             known = ", ".join(vit.ARCHITECTURES)
-            raise ValueError(
+            raise UserError(
                 f"mae hides patches of a vision transformer, got the backbone {backbone.name}: use {known}"
             )
         if decoder_dim % decoder_heads or decoder_dim % 4:
-            raise ValueError(
+            raise UserError(
                 f"decoder_dim must be a multiple of 4 and of decoder_heads={decoder_heads}, got {decoder_dim}"
             )
         super().__init__(backbone, views)
@@ -59,7 +60,7 @@ class MAE(SSLModel):
         self.patch = self.embed.get_layer("patch_projection").kernel_size[0]
         self.kept = int(self.num_patches * (1.0 - mask_ratio))  # cut off, as in the released code
         if not 0 < self.kept < self.num_patches:
-            raise ValueError(
+            raise UserError(
                 f"mask_ratio must hide some of the {self.num_patches} patches and leave some, got {mask_ratio}"
             )
         channels, side = backbone.input_shape[-1], backbone.input_shape[1]

@@ -11,6 +11,7 @@ Departure: an image's own entry is never among its negatives; on small data it w
 import tensorflow as tf
 
 from ssl_keras import losses
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads, state
 
@@ -43,11 +44,11 @@ class MemoryBankContrast(SSLModel):
         projection_dim: int = 128,
     ):
         if negatives < 1:
-            raise ValueError(f"negatives must be at least 1, got {negatives}")
+            raise UserError(f"negatives must be at least 1, got {negatives}")
         if temperature <= 0:
-            raise ValueError(f"temperature must be greater than 0, got {temperature}")
+            raise UserError(f"temperature must be greater than 0, got {temperature}")
         if not 0 <= bank_momentum < 1:
-            raise ValueError(f"bank_momentum must be in [0, 1), got {bank_momentum}")
+            raise UserError(f"bank_momentum must be in [0, 1), got {bank_momentum}")
         super().__init__(backbone, views, z_dim=projection_dim)
         self.projector = heads.moco_head(backbone.output_shape[-1], hidden_dim or None, projection_dim)
         self.bank = state.MemoryBank(num_examples, projection_dim)

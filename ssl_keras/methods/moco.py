@@ -12,6 +12,7 @@ the paper spreads over 8 GPUs.
 import tensorflow as tf
 
 from ssl_keras import losses
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads, state
 from ssl_keras.nn.shuffling_bn import ShufflingBN
@@ -49,9 +50,9 @@ class MoCo(SSLModel):
         symmetric: bool = False,
     ):
         if temperature <= 0:
-            raise ValueError(f"temperature must be greater than 0, got {temperature}")
+            raise UserError(f"temperature must be greater than 0, got {temperature}")
         if not 0 <= momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), got {momentum}")
+            raise UserError(f"momentum must be in [0, 1), got {momentum}")
         super().__init__(backbone, views, z_dim=projection_dim)
         self.projector = heads.moco_head(backbone.output_shape[-1], hidden_dim or None, projection_dim)
         self.target = state.MomentumEncoder(backbone, self.projector)

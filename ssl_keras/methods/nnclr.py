@@ -8,6 +8,7 @@ them. A predictor on the other branch learns to reach them.
 import tensorflow as tf
 
 from ssl_keras import distribute, losses
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.nn.state import FeatureQueue
@@ -42,7 +43,7 @@ class NNCLR(SSLModel):
         batch_size: int,
     ):
         if temperature <= 0:
-            raise ValueError(f"temperature must be greater than 0, got {temperature}")
+            raise UserError(f"temperature must be greater than 0, got {temperature}")
         super().__init__(backbone, views, z_dim=projection_dim)
         h_dim = backbone.output_shape[-1]
         self.projector = heads.mlp((h_dim, projector_dim, projector_dim, projection_dim), "projector", "all")

@@ -10,6 +10,7 @@ which is `loss_scale=2`: LARS hides that factor for weights, all but their decay
 import tensorflow as tf
 
 from ssl_keras import losses
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 
@@ -40,9 +41,9 @@ class SimCLR(SSLModel):
         loss_scale: float = 1.0,
     ):
         if temperature <= 0:
-            raise ValueError(f"temperature must be greater than 0, got {temperature}")
+            raise UserError(f"temperature must be greater than 0, got {temperature}")
         if loss_scale <= 0:
-            raise ValueError(f"loss_scale must be greater than 0, got {loss_scale}")
+            raise UserError(f"loss_scale must be greater than 0, got {loss_scale}")
         h_dim = backbone.output_shape[-1]
         projector = heads.simclr_projector(h_dim, head_layers, hidden_dim or h_dim, projection_dim)
         super().__init__(backbone, views, z_dim=projector.output_shape[-1])

@@ -8,6 +8,7 @@ same output. The arguments below are the paper's studies (section 4); the altern
 import tensorflow as tf
 
 from ssl_keras import losses
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 
@@ -134,7 +135,7 @@ class SimSiam(SSLModel):
 def check_choices(**values):
     for name, value in values.items():
         if value not in CHOICES[name]:
-            raise ValueError(f"{name} must be one of {', '.join(CHOICES[name])}, got {value!r}")
+            raise UserError(f"{name} must be one of {', '.join(CHOICES[name])}, got {value!r}")
 
 
 Method = SimSiam

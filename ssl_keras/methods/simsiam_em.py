@@ -14,6 +14,7 @@ open: the two views of the symmetric loss share one η, which moves by the mean 
 import tensorflow as tf
 
 from ssl_keras import losses
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.nn.state import MemoryBank, MomentumEncoder
@@ -49,9 +50,9 @@ class SimSiamEM(SSLModel):
         num_examples: int,
     ):
         if inner_steps < 1:
-            raise ValueError(f"inner_steps must be at least 1, got {inner_steps}")
+            raise UserError(f"inner_steps must be at least 1, got {inner_steps}")
         if not 0 <= average < 1:
-            raise ValueError(f"average must be in [0, 1), got {average}")
+            raise UserError(f"average must be in [0, 1), got {average}")
         super().__init__(backbone, views, z_dim=projection_dim)
         self.projector = heads.simsiam_projector(backbone.output_shape[-1], projector_layers, projection_dim)
         self.predictor = heads.simsiam_predictor(projection_dim, predictor_dim) if predictor else None

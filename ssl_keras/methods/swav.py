@@ -12,6 +12,7 @@ import math
 import tensorflow as tf
 
 from ssl_keras import distribute, losses
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.nn.multi_crop import MultiCrop
@@ -61,11 +62,11 @@ class SwAV(SSLModel):
     ):
         for name, value in {"temperature": temperature, "epsilon": epsilon, "prototypes": prototypes}.items():
             if value <= 0:
-                raise ValueError(f"{name} must be greater than 0, got {value}")
+                raise UserError(f"{name} must be greater than 0, got {value}")
         if sinkhorn_iterations < 1:
-            raise ValueError(f"sinkhorn_iterations must be at least 1, got {sinkhorn_iterations}")
+            raise UserError(f"sinkhorn_iterations must be at least 1, got {sinkhorn_iterations}")
         if not 0 <= queue_start <= 1:
-            raise ValueError(f"queue_start must be a fraction of the run, in [0, 1], got {queue_start}")
+            raise UserError(f"queue_start must be a fraction of the run, in [0, 1], got {queue_start}")
         super().__init__(backbone, views, z_dim=projection_dim)
         self.crops = MultiCrop(backbone, [policy.size for policy in views.views])
         dims = (backbone.output_shape[-1], hidden_dim, projection_dim)

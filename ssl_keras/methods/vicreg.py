@@ -11,6 +11,7 @@ The paper adds the variance terms of the two views up, its released code takes h
 import tensorflow as tf
 
 from ssl_keras import distribute
+from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 
@@ -43,7 +44,7 @@ class VICReg(SSLModel):
     ):
         for name, weight in {"invariance": invariance, "variance": variance, "covariance": covariance}.items():
             if weight < 0:
-                raise ValueError(f"{name} must not be negative, got {weight}")
+                raise UserError(f"{name} must not be negative, got {weight}")
         super().__init__(backbone, views, z_dim=projection_dim)
         dims = (backbone.output_shape[-1], *[projection_dim] * 3)
         self.projector = heads.mlp(dims, "projector", use_bias=(True, True, False))

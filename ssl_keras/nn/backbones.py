@@ -1,5 +1,6 @@
 """Backbones by name."""
 
+from ssl_keras.errors import UserError
 from ssl_keras.nn import resnet, vit
 
 # Name -> dimension of the representation at width 1.
@@ -34,15 +35,15 @@ def build_backbone(
         A functional keras.Model called `name`; D is `model.output_shape[-1]`.
 
     Raises:
-        ValueError: unknown name, an option of the other family, or one that the builder refuses.
+        UserError: unknown name, an option of the other family, or one that the builder refuses.
     """
     images = {"mean": mean, "std": std, "seed": seed}
     if name in resnet.ARCHITECTURES:
         if patch is not None or pool is not None:
-            raise ValueError(f"patch and pool are options of a ViT: {name} has none")
+            raise UserError(f"patch and pool are options of a ViT: {name} has none")
         return resnet.build(name, image_size, channels, width, stem, zero_init_last, **images)
     if name in vit.ARCHITECTURES:
         if width != 1.0 or stem is not None or zero_init_last:
-            raise ValueError(f"width, stem and zero_init_last are options of a ResNet: {name} has none")
+            raise UserError(f"width, stem and zero_init_last are options of a ResNet: {name} has none")
         return vit.build(name, image_size, channels, patch, pool or "class", **images)
-    raise ValueError(f"unknown backbone {name!r}: use one of {', '.join(BACKBONES)}")
+    raise UserError(f"unknown backbone {name!r}: use one of {', '.join(BACKBONES)}")

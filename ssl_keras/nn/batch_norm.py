@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
+from ssl_keras.errors import UserError
+
 _held = contextvars.ContextVar("held statistics", default=None)
 _pass = contextvars.ContextVar("which of how many passes", default=(1, 1))
 
@@ -89,7 +91,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         if training and self._fused_kernel_applies(inputs, mask):
             return self._normalize_batch(inputs)
         if training and self.trainable and _held.get() is not None:
-            raise ValueError(
+            raise UserError(
                 f"the batch normalization {self.name!r} takes its statistics over all replicas, which cannot be done "
                 "piece by piece: build the model with synchronized=False, or with group normalization"
             )

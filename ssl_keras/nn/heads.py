@@ -6,6 +6,7 @@ shipped. Its batch norms are group norms where `norm.using` says so.
 
 import keras
 
+from ssl_keras.errors import UserError
 from ssl_keras.nn import initializers
 from ssl_keras.nn.norm import normalization
 
@@ -37,18 +38,18 @@ def mlp(
         seed: int for reproducible initial weights, or None.
 
     Raises:
-        ValueError: fewer than two dims, a `use_bias` of another length than the layers, or an unknown
+        UserError: fewer than two dims, a `use_bias` of another length than the layers, or an unknown
             `batch_norm`.
     """
     num_layers = len(dims) - 1
     if num_layers < 1:
-        raise ValueError(f"dims must name the input and at least one layer, not {tuple(dims)}")
+        raise UserError(f"dims must name the input and at least one layer, not {tuple(dims)}")
     if batch_norm not in BATCH_NORMS:
-        raise ValueError(f"unknown batch_norm {batch_norm!r}: use one of {', '.join(BATCH_NORMS)}")
+        raise UserError(f"unknown batch_norm {batch_norm!r}: use one of {', '.join(BATCH_NORMS)}")
     normalized = [batch_norm != "none"] * (num_layers - 1) + [batch_norm == "all"]
     biased = [not n for n in normalized] if use_bias == "auto" else list(use_bias)
     if len(biased) != num_layers:
-        raise ValueError(f"use_bias={use_bias!r} must have one value for each of {num_layers} linear layers")
+        raise UserError(f"use_bias={use_bias!r} must have one value for each of {num_layers} linear layers")
 
     head = keras.Sequential([keras.Input((dims[0],), name="features")], name=name)
     for i, units in enumerate(dims[1:], 1):

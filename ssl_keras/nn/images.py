@@ -2,6 +2,8 @@
 
 import keras
 
+from ssl_keras.errors import UserError
+
 
 def image_input(image_size, channels, mean=None, std=None):
     """The input tensor of a backbone, and its normalized form.
@@ -17,18 +19,18 @@ def image_input(image_size, channels, mean=None, std=None):
         x: the same, normalized.
 
     Raises:
-        ValueError: a size below 1, a mean or std of another length than `channels`, or a std that is not
+        UserError: a size below 1, a mean or std of another length than `channels`, or a std that is not
             positive.
     """
     if image_size < 1 or channels < 1:
-        raise ValueError(f"image_size={image_size} and channels={channels} must be at least 1")
+        raise UserError(f"image_size={image_size} and channels={channels} must be at least 1")
     image = keras.Input((image_size, image_size, channels), name="image", dtype="float32")
     if mean is None and std is None:
         return image, image
     mean = _per_channel("mean", 0.0 if mean is None else mean, channels)
     std = _per_channel("std", 1.0 if std is None else std, channels)
     if min(std) <= 0:
-        raise ValueError(f"std={std} must be positive in every channel")
+        raise UserError(f"std={std} must be positive in every channel")
     # Float32 under mixed precision too: bfloat16 keeps 8 bits, as many as the pixels have.
     normalize = keras.layers.Rescaling(
         scale=[1 / s for s in std],
@@ -42,5 +44,5 @@ def image_input(image_size, channels, mean=None, std=None):
 def _per_channel(what, value, channels):
     values = [float(value)] * channels if isinstance(value, (int, float)) else [float(v) for v in value]
     if len(values) != channels:
-        raise ValueError(f"{what} has {len(values)} values for {channels} channels: give 1 or {channels}")
+        raise UserError(f"{what} has {len(values)} values for {channels} channels: give 1 or {channels}")
     return values

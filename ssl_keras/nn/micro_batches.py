@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from ssl_keras import distribute
+from ssl_keras.errors import UserError
 from ssl_keras.nn.batch_norm import holding
 
 
@@ -28,13 +29,13 @@ class MicroBatches:
         rows: of a piece, a divisor of b.
 
     Raises:
-        ValueError: rows that do not divide the batch, or a batch of unknown length.
+        UserError: rows that do not divide the batch, or a batch of unknown length.
     """
 
     def __init__(self, embed: Callable, inputs: Sequence[tf.Tensor], rows: int):
         b = next((x.shape[0] for x in inputs if x.shape[0]), None)
         if b is None or b % rows:
-            raise ValueError(
+            raise UserError(
                 f"a replica's batch of {b or 'unknown'} rows does not divide into pieces of {rows}: use a "
                 "micro_batch_size that divides the batch size"
             )

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ssl_keras.errors import UserError
 from ssl_keras.nn import vit
 
 
@@ -17,13 +18,13 @@ class MultiCrop:
         sizes: side in pixels of each view; the first two are the large ones, of the backbone's own size.
 
     Raises:
-        ValueError: fewer than two large views in front, or a size that the backbone cannot take.
+        UserError: fewer than two large views in front, or a size that the backbone cannot take.
     """
 
     def __init__(self, backbone, sizes):
         side = backbone.input_shape[1]
         if list(sizes[:2]) != [side, side]:
-            raise ValueError(
+            raise UserError(
                 f"the views must begin with two of the image size {side}, got sizes {list(sizes)}: use the views "
                 "swav, dino or any recipe of two views of full size"
             )
@@ -71,7 +72,7 @@ def _embed_at(embed, size):
     patch, dim = projection.kernel_size[0], projection.filters
     if size % patch:
         nearest = max(round(size / patch), 1) * patch
-        raise ValueError(f"views of {size} pixels are not a multiple of the backbone's patch, {patch}: use {nearest}")
+        raise UserError(f"views of {size} pixels are not a multiple of the backbone's patch, {patch}: use {nearest}")
     grid, full_grid = size // patch, embed.input_shape[1] // patch
     centres = (np.arange(grid) + 0.5) * full_grid / grid - 0.5
     images = keras.Input((size, size, embed.input_shape[-1]), name="normalized_image")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import keras
 
+from ssl_keras.errors import UserError
 from ssl_keras.nn.batch_norm import FusedBatchNormalization
 
 NORMS = ("batch", "group")
@@ -32,10 +33,10 @@ def using(norm: str, synchronized: bool | None = None) -> Iterator[None]:
             synchronize.
 
     Raises:
-        ValueError: unknown name.
+        UserError: unknown name.
     """
     if norm not in NORMS:
-        raise ValueError(f"unknown norm {norm!r}: use one of {', '.join(NORMS)}")
+        raise UserError(f"unknown norm {norm!r}: use one of {', '.join(NORMS)}")
     token = _choice.set((norm, synchronized))
     try:
         yield

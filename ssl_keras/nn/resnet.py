@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import keras
 
+from ssl_keras.errors import UserError
 from ssl_keras.nn import initializers
 from ssl_keras.nn.images import image_input
 from ssl_keras.nn.norm import normalization
@@ -59,18 +60,18 @@ def build(
         after its ReLU.
 
     Raises:
-        ValueError: unknown name or stem, a width that leaves no channels, a mean or std that does not fit.
+        UserError: unknown name or stem, a width that leaves no channels, a mean or std that does not fit.
     """
     if name not in ARCHITECTURES:
-        raise ValueError(f"unknown ResNet {name!r}: use one of {', '.join(ARCHITECTURES)}")
+        raise UserError(f"unknown ResNet {name!r}: use one of {', '.join(ARCHITECTURES)}")
     stem = stem or ("cifar" if image_size <= 64 else "imagenet")
     if stem not in STEMS:
-        raise ValueError(f"unknown stem {stem!r}: use one of {', '.join(STEMS)}")
+        raise UserError(f"unknown stem {stem!r}: use one of {', '.join(STEMS)}")
     architecture = ARCHITECTURES[name]
     stage_channels = [round(width * c) for c in architecture.channels]
     if min(stage_channels) < 1:
         smallest = 1 / architecture.channels[0]
-        raise ValueError(f"width={width} leaves {name} without channels: use at least {smallest}")
+        raise UserError(f"width={width} leaves {name} without channels: use at least {smallest}")
 
     image, x = image_input(image_size, channels, mean, std)
     x = _stem(x, stage_channels[0], stem, seed)

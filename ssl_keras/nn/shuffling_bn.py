@@ -13,6 +13,7 @@ import math
 import tensorflow as tf
 
 from ssl_keras import distribute
+from ssl_keras.errors import UserError
 from ssl_keras.nn.batch_norm import one_pass
 
 
@@ -24,7 +25,7 @@ class ShufflingBN:
         splits: groups that a batch is normalised in, the paper's number of GPUs; 1: all together.
 
     Raises:
-        ValueError: a batch that does not divide into `splits` equal groups on each replica.
+        UserError: a batch that does not divide into `splits` equal groups on each replica.
     """
 
     def __init__(self, batch_size: int, splits: int):
@@ -32,7 +33,7 @@ class ShufflingBN:
         if splits < 1 or batch_size % (splits * replicas):
             possible = math.gcd(batch_size // replicas, max(splits, 1))
             nearest = max(round(batch_size / (max(splits, 1) * replicas)), 1) * max(splits, 1) * replicas
-            raise ValueError(
+            raise UserError(
                 f"bn_splits must be at least 1, and the batch size a multiple of bn_splits x replicas; got bn_splits="
                 f"{splits}, {replicas} replica(s) and batch size {batch_size}: use bn_splits={possible} or a batch "
                 f"size of {nearest}"

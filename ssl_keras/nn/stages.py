@@ -7,6 +7,8 @@ import re
 
 import keras
 
+from ssl_keras.errors import UserError
+
 WHOLE = "representation"  # the encoder's own output
 
 _STAGE = re.compile(r"stage\d+$|block\d+_add2$")  # a ViT's block ends with its second addition
@@ -25,13 +27,13 @@ def cut(encoder: keras.Model, stage: str) -> keras.Model:
         stage: one of `names(encoder)`, or `WHOLE`, which gives the encoder itself.
 
     Raises:
-        ValueError: the encoder has no such stage.
+        UserError: the encoder has no such stage.
     """
     if stage == WHOLE:
         return encoder
     if stage not in names(encoder):
         known = ", ".join([*names(encoder), WHOLE])
-        raise ValueError(f"the encoder has no stage {stage!r}: use one of {known}, or all")
+        raise UserError(f"the encoder has no stage {stage!r}: use one of {known}, or all")
     images = keras.Input(encoder.input_shape[1:], dtype="float32", name="images")
     return keras.Model(images, _pooled(encoder, stage, images), name=f"encoder_{stage}")
 

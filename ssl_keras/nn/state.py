@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras import distribute
+from ssl_keras.errors import UserError
 
 
 class MomentumEncoder(keras.layers.Layer):
@@ -84,7 +85,7 @@ class FeatureQueue(keras.layers.Layer):
         super().__init__(name=name)
         if length < 1 or length % batch_size:
             nearest = max(round(length / batch_size), 1) * batch_size
-            raise ValueError(
+            raise UserError(
                 f"the length of the {name}, {length}, must be a multiple of the batch size {batch_size}: "
                 f"use {nearest}"
             )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from ssl_keras.errors import UserError
 from ssl_keras.nn import initializers
 from ssl_keras.nn.images import image_input
 
@@ -49,16 +50,16 @@ def build(name, image_size, channels=3, patch=None, pool="class", mean=None, std
         float32 [B, D]. Its layers "embed" and "transformer" are models that can be called on their own.
 
     Raises:
-        ValueError: unknown name or pool, a patch that does not tile the image, a mean or std that does not fit.
+        UserError: unknown name or pool, a patch that does not tile the image, a mean or std that does not fit.
     """
     if name not in ARCHITECTURES:
-        raise ValueError(f"unknown ViT {name!r}: use one of {', '.join(ARCHITECTURES)}")
+        raise UserError(f"unknown ViT {name!r}: use one of {', '.join(ARCHITECTURES)}")
     if pool not in POOLS:
-        raise ValueError(f"unknown pool {pool!r}: use one of {', '.join(POOLS)}")
+        raise UserError(f"unknown pool {pool!r}: use one of {', '.join(POOLS)}")
     patch = patch or default_patch(image_size)
     if image_size % patch:
         nearest = max(round(image_size / patch), 1) * patch
-        raise ValueError(f"image_size={image_size} must be a multiple of the patch, {patch}: use {nearest}")
+        raise UserError(f"image_size={image_size} must be a multiple of the patch, {patch}: use {nearest}")
     architecture = ARCHITECTURES[name]
     image, x = image_input(image_size, channels, mean, std)
     tokens = _embed(image_size, channels, patch, architecture.dim, seed)(x)  # [B, N, D]

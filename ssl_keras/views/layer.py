@@ -8,6 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssl_keras.distribute import has_accelerator
+from ssl_keras.errors import UserError
 from ssl_keras.views.draws import Key, image_draws
 from ssl_keras.views.policies import Policy
 from ssl_keras.views.render import FULL_SCALE, make_view
@@ -38,11 +39,11 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     def __init__(self, views, image_size, seed=0, jit_compile=None, color="fused", form="auto", **kwargs):
         super().__init__(seed=seed, **{**kwargs, "dtype": "float32", "autocast": False})
         if not 0 <= seed < 2**31:
-            raise ValueError(f"seed={seed} must lie in [0, 2^31)")
+            raise UserError(f"seed={seed} must lie in [0, 2^31)")
         if color not in COLORS:
-            raise ValueError(f"color={color!r} is unknown: use {' or '.join(COLORS)}")
+            raise UserError(f"color={color!r} is unknown: use {' or '.join(COLORS)}")
         if form not in FORMS:
-            raise ValueError(f"form={form!r} is unknown: use one of {', '.join(FORMS)}")
+            raise UserError(f"form={form!r} is unknown: use one of {', '.join(FORMS)}")
         self.views = tuple(policy.sized(image_size) for policy in views)
         self.image_size, self.seed, self.jit_compile, self.color, self.form = image_size, seed, jit_compile, color, form
         # Views of one policy share one compiled function: a multi-crop recipe of eight views has two.
@@ -127,9 +128,9 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     def _check(self, images):
         dtype, channels = images.dtype.name, images.shape[-1]
         if dtype not in FULL_SCALE:
-            raise ValueError(f"images are {dtype}: expected uint8, uint16 or a float dtype with values in [0, 1]")
+            raise UserError(f"images are {dtype}: expected uint8, uint16 or a float dtype with values in [0, 1]")
         if channels is None:
-            raise ValueError("the number of channels of the images must be known")
+            raise UserError("the number of channels of the images must be known")
         replaced = any(policy.jitter or policy.grayscale for policy in self.views)
         if channels != 3 and replaced and channels not in self._noted_channels:
             self._noted_channels.add(channels)

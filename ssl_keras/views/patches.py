@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_keras import distribute
+from ssl_keras.errors import UserError
 from ssl_keras.views import draws
 from ssl_keras.views.color import LUMA
 from ssl_keras.views.render import FULL_SCALE
@@ -37,7 +38,7 @@ class PretextLayer(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     def __init__(self, seed, options, **kwargs):
         super().__init__(seed=seed, **{**kwargs, "dtype": "float32", "autocast": False})
         if not 0 <= seed < 2**31:
-            raise ValueError(f"seed={seed} must lie in [0, 2^31)")
+            raise UserError(f"seed={seed} must lie in [0, 2^31)")
         self.seed, self.options = seed, options
         self.built = True
 
@@ -55,7 +56,7 @@ class PretextLayer(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         given = inputs["images"] if isinstance(inputs, dict) else inputs
         images = tf.convert_to_tensor(given)
         if images.dtype.name not in FULL_SCALE:
-            raise ValueError(f"images are {images.dtype.name}: expected uint8, uint16 or floats in [0, 1]")
+            raise UserError(f"images are {images.dtype.name}: expected uint8, uint16 or floats in [0, 1]")
         images = tf.cast(images, tf.float32) / FULL_SCALE[images.dtype.name]
         if step is None:
             step = self._random_generator.uniform_full_int([], dtype=tf.int64)
@@ -102,9 +103,9 @@ class Rotations(PretextLayer):
 
     def __init__(self, count=4, first_angle=0, seed=0, **kwargs):
         if count not in (2, 4, 8):
-            raise ValueError(f"rotations must be 2, 4 or 8, got {count}")
+            raise UserError(f"rotations must be 2, 4 or 8, got {count}")
         if first_angle % 90:
-            raise ValueError(f"first_angle must be a multiple of 90, got {first_angle}")
+            raise UserError(f"first_angle must be a multiple of 90, got {first_angle}")
         super().__init__(seed, {"count": count, "first_angle": first_angle}, **kwargs)
         self.angles = tuple((first_angle + 360 * k // count) % 360 for k in range(count))
 
@@ -191,13 +192,13 @@ class JigsawTiles(PretextLayer):
     ):
         permutations = np.asarray(permutations)
         if color not in ("gray", "drop"):
-            raise ValueError(f"color must be one of gray, drop, got {color!r}")
+            raise UserError(f"color must be one of gray, drop, got {color!r}")
         if permutations.ndim != 2 or permutations.shape[1] != 9:
-            raise ValueError(f"permutations must be of nine tiles, [P, 9], got {list(permutations.shape)}")
+            raise UserError(f"permutations must be of nine tiles, [P, 9], got {list(permutations.shape)}")
         if not 0 <= grayscale <= 1:
-            raise ValueError(f"grayscale must be a probability in [0, 1], got {grayscale}")
+            raise UserError(f"grayscale must be a probability in [0, 1], got {grayscale}")
         if channel_shift < 0 or (channel_jitter or 0) < 0:
-            raise ValueError(f"channel_shift and channel_jitter must be >= 0, got {channel_shift}, {channel_jitter}")
+            raise UserError(f"channel_shift and channel_jitter must be >= 0, got {channel_shift}, {channel_jitter}")
         options = {"tile": tile, "gap": gap, "jitter": jitter, "normalize": normalize, "color": color}
         options |= {"grayscale": grayscale, "channel_shift": channel_shift, "channel_jitter": channel_jitter}
         lists = {"permutations": permutations, "mean": mean, "std": std}
@@ -213,7 +214,7 @@ class JigsawTiles(PretextLayer):
         cell = side // 3
         tile = self.tile or cell * 64 // 75
         if not 1 <= tile <= cell:
-            raise ValueError(f"tile must be 1 to {cell} pixels, a third of the image of {side}, got {tile}")
+            raise UserError(f"tile must be 1 to {cell} pixels, a third of the image of {side}, got {tile}")
         cell = cell if self.gap else tile
         return tile, cell, (side - 3 * cell) // 2
 
@@ -286,9 +287,9 @@ class PatchPairs(PretextLayer):
         **kwargs,
     ):
         if color not in COLORS:
-            raise ValueError(f"color must be one of {', '.join(COLORS)}, got {color!r}")
+            raise UserError(f"color must be one of {', '.join(COLORS)}, got {color!r}")
         if not 0 <= downsample <= 1:
-            raise ValueError(f"downsample must be a probability in [0, 1], got {downsample}")
+            raise UserError(f"downsample must be a probability in [0, 1], got {downsample}")
         options = {"patch": patch, "gap": gap, "jitter": jitter, "color": color, "downsample": downsample}
         lists = {"mean": np.asarray(mean).tolist(), "std": np.asarray(std).tolist()}
         super().__init__(seed, options | lists, **kwargs)
@@ -301,7 +302,7 @@ class PatchPairs(PretextLayer):
         given = (self.patch, self.gap, self.jitter)
         patch, gap, jitter = (own if ours is None else ours for ours, own in zip(given, usual))
         if patch < 1 or min(gap, jitter) < 0 or 2 * patch + gap + 2 * jitter > side:
-            raise ValueError(
+            raise UserError(
                 f"patch {patch}, gap {gap} and jitter {jitter} must make a pair that fits into images of {side}: "
                 "2 patch + gap + 2 jitter at most"
             )
@@ -335,7 +336,7 @@ class PatchPairs(PretextLayer):
         channels = patches.shape[3]
         if self.color == "project":
             if channels != 3:
-                raise ValueError(f"color must be 'drop' or 'keep' where images have {channels} channels, not 3")
+                raise UserError(f"color must be 'drop' or 'keep' where images have {channels} channels, not 3")
             axis = np.array([[-1.0, 2.0, -1.0]], np.float32)
             return tf.matmul(patches, tf.constant(np.eye(3, dtype=np.float32) - axis.T @ axis / (axis @ axis.T)))
         if self.color == "keep" or channels == 1:

@@ -6,6 +6,7 @@ A `Policy` describes one view; a recipe is the tuple of the views that its metho
 import math
 from dataclasses import dataclass, fields, replace
 
+from ssl_keras.errors import UserError
 from ssl_keras.views.exemplar_ops import tilt_margin
 from ssl_keras.views.resample import KERNELS
 
@@ -59,12 +60,12 @@ class Policy:
                 object.__setattr__(self, field.name, tuple(value))
             self._check_numbers(field.name, str(field.type))
         if self.interpolation not in KERNELS:
-            raise ValueError(f"interpolation={self.interpolation!r} is unknown: use {' or '.join(KERNELS)}")
+            raise UserError(f"interpolation={self.interpolation!r} is unknown: use {' or '.join(KERNELS)}")
         for name in PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)} is a probability: it must lie in [0, 1]")
+                raise UserError(f"{name}={getattr(self, name)} is a probability: it must lie in [0, 1]")
         if self.crop_area is not None and not 0 < self.crop_area[0] <= self.crop_area[1] <= 1:
-            raise ValueError(f"crop_area={self.crop_area} must be (smallest, largest), fractions in (0, 1]")
+            raise UserError(f"crop_area={self.crop_area} must be (smallest, largest), fractions in (0, 1]")
 
     def _check_numbers(self, name: str, kind: str):
         """Refuses what is no number, or no pair of a smaller and a larger one, where a field is of that kind."""
@@ -76,7 +77,7 @@ class Policy:
         right = len(numbers) == 1 + pair and all(isinstance(x, int | float) and 0 <= x < math.inf for x in numbers)
         if not right or list(numbers) != sorted(numbers) or (min(numbers) == 0 and name in POSITIVE):
             wanted = "two numbers, (smallest, largest)," if pair else "a number"
-            raise ValueError(f"{name}={value!r} must be {wanted} {'above' if name in POSITIVE else 'at least'} 0")
+            raise UserError(f"{name}={value!r} must be {wanted} {'above' if name in POSITIVE else 'at least'} 0")
 
     def sized(self, image_size: int) -> "Policy":
         """This policy with its size in pixels settled."""
@@ -229,7 +230,7 @@ def get(name: str, image_size: int, without: tuple[str, ...] = (), **overrides) 
         recipe = POLICIES[name]
     else:
         known = ", ".join(POLICIES)
-        raise ValueError(f"there are no views named {name!r}: use one of {known}, or pair:A+B, e.g. pair:crop+color")
+        raise UserError(f"there are no views named {name!r}: use one of {known}, or pair:A+B, e.g. pair:crop+color")
     _check("remove from the views", without, REMOVALS)
     _check("set in the views", overrides, [field.name for field in fields(Policy)])
     removed = {key: value for operation in without for key, value in REMOVALS[operation].items()}
@@ -252,4 +253,4 @@ def pair(first: str, second: str | None = None) -> tuple[Policy, Policy]:
 def _check(verb, names, known):
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"cannot {verb}: {', '.join(unknown)}; use {', '.join(known)}")
+        raise UserError(f"cannot {verb}: {', '.join(unknown)}; use {', '.join(known)}")

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from ssl_keras.errors import UserError
 from ssl_keras.views import draws
 from ssl_keras.views.boxes import Boxes
 from ssl_keras.views.render import FULL_SCALE
@@ -26,7 +27,7 @@ class SeedBoxes:
 
     def __init__(self, share: float = 0.75, seed: int = 0):
         if not 0 < share <= 1:
-            raise ValueError(f"patch must be a fraction of the image's side in (0, 1], got {share}")
+            raise UserError(f"patch must be a fraction of the image's side in (0, 1], got {share}")
         self.share, self.seed = share, seed
 
     def __call__(self, images: tf.Tensor, sizes: tf.Tensor, index: tf.Tensor) -> Boxes:
