@@ -43,7 +43,8 @@ def check_output(path: str, form: str) -> None:
     """
     if form == "keras" and not path.endswith(".keras"):
         raise UserError(f"--output must end in .keras for --format=keras, got {path!r}")
-    files.refuse_foreign(path, {"keras": is_encoder, "saved_model": is_saved_model}[form])
+    is_ours = {"keras": is_encoder, "saved_model": is_saved_model}[form]
+    files.refuse_foreign(path, is_ours, as_folder=form == "saved_model")
 
 
 def is_encoder(path: str) -> bool:
@@ -142,6 +143,6 @@ def save_saved_model(encoder: keras.Model, canvas_size: int, path: str) -> None:
     archive.track(encoder)
     archive.add_endpoint("serving_default", *(encoded if channels in decode.CHANNELS else images))
     archive.add_endpoint("images", *images)
-    with files.replacing(path, is_saved_model) as beside:
+    with files.replacing(path, is_saved_model, as_folder=True) as beside:
         archive.write_out(beside, verbose=False)
         files.write_json(os.path.join(beside, CONTENTS), {"files": sorted(_files_below(beside))})

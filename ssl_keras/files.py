@@ -16,7 +16,9 @@ WRITING = ".writing-"  # beginning of the names of what is not whole yet
 
 
 @contextlib.contextmanager
-def replacing(path: str, is_ours: Callable[[str], bool] | None = None) -> Iterator[str]:
+def replacing(
+    path: str, is_ours: Callable[[str], bool] | None = None, as_folder: bool = False
+) -> Iterator[str]:
     """Yields a path to write to; moves what was written there onto `path` when the block ends without an error.
 
     Works for a file and for a directory. An error leaves an earlier `path` as it was, and so does a kill; but for a
@@ -25,13 +27,14 @@ def replacing(path: str, is_ours: Callable[[str], bool] | None = None) -> Iterat
 
     Args:
         path: where to write.
-        is_ours: for a path that a user names, as `refuse_foreign` says; None: the path is in a folder of our own.
+        is_ours, as_folder: for a path that a user names, as `refuse_foreign` says; None: the path is in a folder of
+            our own.
     Raises:
         UserError: something else than ours is there.
     """
     path = os.path.realpath(path)
     if is_ours is not None:
-        refuse_foreign(path, is_ours)
+        refuse_foreign(path, is_ours, as_folder)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     beside = _beside(path)
     try:
@@ -48,7 +51,7 @@ def replacing(path: str, is_ours: Callable[[str], bool] | None = None) -> Iterat
         raise
 
 
-def refuse_foreign(path: str, is_ours: Callable[[str], bool]) -> None:
+def refuse_foreign(path: str, is_ours: Callable[[str], bool], as_folder: bool = False) -> None:
     """Refuses an output path at which something lies that this program did not write: that is never replaced.
 
     A path where nothing is, an empty folder and an empty file are free.
@@ -56,11 +59,14 @@ def refuse_foreign(path: str, is_ours: Callable[[str], bool]) -> None:
     Args:
         path: where something shall be written.
         is_ours: whether this program wrote the file, or all that a folder holds; asked of filled ones only.
+        as_folder: whether a folder shall be written, not a file.
     Raises:
         UserError: the path is taken; names what lies there.
     """
     if os.path.isdir(path):
         entries = sorted(os.listdir(path))
+        if not as_folder:
+            raise UserError(f"{shown(path)} is a folder, and a file is to be written: name a file in it")
         if entries and not is_ours(path):
             some = ", ".join(map(shown, entries[:3])) + (f", .. {len(entries)} in all" if len(entries) > 3 else "")
             raise UserError(

@@ -111,6 +111,11 @@ def test_rows_replace_rows_alone(tmp_path):
         assert pathlib.Path(path).read_text() == other
 
 
+def test_a_folder_is_no_place_for_a_file(tmp_path):
+    with pytest.raises(ValueError, match="is a folder, and a file is to be written"):
+        files.refuse_foreign(str(tmp_path), files.holds_rows)
+
+
 def test_evaluate_refuses_a_users_file_before_it_starts(finished, tmp_path):
     (tmp_path / "rows.json").write_text('{"mine": 1}')
     before = {path: path.stat().st_mtime_ns for path in (finished / "evals").rglob("*")}

@@ -10,6 +10,7 @@ import random
 
 import numpy as np
 
+from ssl_keras import files
 from ssl_keras.errors import UserError
 
 SHIPPED = (10, 100, 1000)
@@ -79,7 +80,7 @@ def read(path: str) -> np.ndarray:
     Raises:
         UserError: a line that is no permutation of the first one's numbers, or one that is there twice.
     """
-    with open(path, encoding="utf-8") as file:
+    with open(files.local(path), encoding="utf-8") as file:
         lines = [line.split() for line in file if line.strip() and not line.startswith("#")]
     expected = [str(i) for i in range(len(lines[0]))] if lines else []
     for line in lines:
