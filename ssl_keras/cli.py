@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
-from ssl_keras import files, methods
+from ssl_keras import console, files, methods
 from ssl_keras.config import GROUPS, Config, data_spec, kind_of, settings
 from ssl_keras.errors import UserError
 from ssl_keras.interrupts import AGAIN, Interrupted
@@ -84,6 +84,8 @@ def run(main: Callable[[], object]) -> None:
     def guarded(argv):
         if len(argv) > 1:
             _fail(f"unexpected argument {argv[1]!r}: settings are flags, --name=value", 2)
+        if not flags.FLAGS["verbosity"].present:
+            console.be_quiet()
         try:
             main()
         except (UserError, OSError) as error:  # an OSError names a file

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from ssl_keras import distribute, export, files, methods, monitor, optim, preview, run_folder
 from ssl_keras.checkpoints import Checkpoints, Position
@@ -205,7 +204,7 @@ def open_training_source(config: Config, method_class: type) -> sources.Source:
     """All images of the data without their test part; for a method that needs labels, the labelled training part."""
     if method_class.needs_labels:
         source, _, note = sources.train_and_test(config.data, config.data_dir, config.canvas_size or config.image_size)
-        logging.info(note)
+        print(note)
     else:
         source = sources.open_source(config.data, "train", config.data_dir, config.canvas_size or config.image_size)
     return sources.take(source, config.train_examples)
@@ -216,7 +215,7 @@ def resolve(config: Config, source: sources.Source, method_class: type) -> tuple
     size.set_limit(config.max_megapixels)
     found = probe(source, channels=config.channels, dtype=config.dtype)
     if found.note:
-        logging.info(found.note)
+        print(found.note)
     side = int(np.median(found.sizes.max(axis=1)))
     image_size = config.image_size or max(8, min(LARGEST_DEFAULT_VIEW, side))
     canvas_size = config.canvas_size or max(8, min(side, round(image_size * CANVAS_MARGIN)))
