@@ -401,7 +401,7 @@ def test_a_folder_with_all_of_them_names_those_that_cannot_be_read(tmp_path):
         ("deep.jpg", "JPEG of a 12-bit process that is not read: save it as PNG or 8-bit JPEG"),
         ("lossless.jpg", "JPEG of a lossless or hierarchical process that is not read: save it as PNG or 8-bit JPEG"),
         ("masks.bmp", "damaged BMP: its bit masks are empty"),
-        ("torn.webp", "damaged WebP: cannot identify image file"),
+        ("torn.webp", "damaged WebP: could not create decoder object"),
     ]
 
 

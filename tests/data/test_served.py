@@ -119,7 +119,7 @@ def test_what_needs_python_is_told_before_training(service, gray):
     frames = [Image.new("RGB", (4, 4), (9 * k, 0, 0)) for k in range(2)]
     frames[0].save(gray / "a" / "moving.webp", save_all=True, append_images=frames[1:])
     source = open_source(f"folder:{gray}")
-    canvases = load_canvases(source, SPEC, 0.1, data_service=service)
+    canvases = load_canvases(source, SPEC, 0.15, data_service=service)
     assert [reason.partition(",")[0] for _, reason in canvases.bad] == [
         *["a TIFF"] * 3,
         "truncated PNG",
