@@ -47,7 +47,7 @@ OTHERS = (
     (0, b"Rar!", "a RAR archive", "unpack it"),
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself", "run `git lfs pull`"),
 )
-JPEG_KINDS = {0xC3: "lossless", 0xC9: "arithmetic-coded", 0xCA: "arithmetic-coded", 0xCB: "lossless"}
+JPEG_KINDS = {0xC3: "lossless", 0xCB: "lossless"} | dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical")
 
 
 def list_bad(source: Source, indices: Iterable[int]) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from ssl_keras.errors import UserError
 LARGEST = 178.0
 JPEG_VALUES = 2**29
 MOST_PIXELS = JPEG_VALUES // 3
-FREE_PIXELS = 2**24  # what any file may claim, however short: a blank image is a few bytes
+FREE_PIXELS = 2**23  # what any file may claim, however short: a blank 4K picture is forty bytes of lossless WebP
 PIXELS_PER_BYTE = 8256  # 1032 bytes from one are the most that deflate gives, of eight pixels each in a 1-bit PNG
 
 TOO_LARGE = (

@@ -12,8 +12,8 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from ssl_keras.data.decode import decode
+from ssl_keras.data.limits import TOO_LARGE
 from ssl_keras.data.transcode import decodable, needs_python
-from tests.data import seeds
 from tests.data.seeds import NOISE, SMOOTH, bmp, encoded, exif, gif_seeds, image, png, png_chunk, webp_seeds
 
 TURNED = {1: None, **{number: getattr(Image.Transpose, name) for number, name in (
@@ -314,6 +314,13 @@ def test_jpeg_of_other_processes_is_refused(marker, precision):
         served(data)
 
 
+def test_arithmetic_coding_is_decoded_as_pillow_does():
+    # Huffman-coded data under the name of arithmetic coding: noise, but the same noise from two decoders that know it.
+    data = encoded(image("RGB", SMOOTH), "JPEG", subsampling=0).replace(b"\xff\xc0", b"\xff\xc9", 1)
+    expected = np.asarray(Image.open(io.BytesIO(data))).astype(int)
+    assert np.ptp(expected) > 50 and np.abs(served(data) - expected).max() <= 3
+
+
 # Headers that claim too much
 
 PNG_BOMB = png(NOISE[:1, :1, :1], 8, 0)
@@ -370,6 +377,34 @@ def test_jpeg_xl_and_other_formats_are_named():
             served(data)
 
 
+def test_a_folder_with_all_of_them_names_those_that_cannot_be_read(tmp_path):
+    from ssl_keras.data.canvases import CanvasSpec, load_canvases
+    from ssl_keras.data.sources import open_source
+
+    baseline = encoded(image("RGB"), "JPEG")
+    files = {
+        "animated.webp": webp_seeds()[-1],
+        "bomb.png": PNG_BOMB,
+        "deep.jpg": baseline.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"),
+        "good.jpg": baseline,
+        "lossless.jpg": baseline.replace(b"\xff\xc0", b"\xff\xc3"),
+        "masks.bmp": bmp(bytes(200), 5, 5, 16, 3, masks=(0, 0, 0)),
+        "palette.bmp": encoded(image("P"), "BMP"),
+        "torn.webp": webp_seeds()[-2][:900],
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    canvases = load_canvases(open_source(f"folder:{tmp_path}"), CanvasSpec(8), max_bad_fraction=0.8)
+    assert len(canvases) == 3
+    assert [(path.rpartition("/")[2], reason) for path, reason in canvases.bad] == [
+        ("bomb.png", TOO_LARGE),
+        ("deep.jpg", "JPEG of a 12-bit process that is not read: save it as PNG or 8-bit JPEG"),
+        ("lossless.jpg", "JPEG of a lossless or hierarchical process that is not read: save it as PNG or 8-bit JPEG"),
+        ("masks.bmp", "damaged BMP: its bit masks are empty"),
+        ("torn.webp", "damaged WebP: could not create decoder object"),
+    ]
+
+
 SERVE_ANIMATED = """
 import sys
 import tensorflow as tf
@@ -394,4 +429,3 @@ def test_a_server_outlives_a_bad_request(tmp_path):
     done = subprocess.run([sys.executable, "-c", SERVE_ANIMATED, f"{tmp_path}/m"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["animated"] * 5 + ["refused"]
-    assert seeds.webp_seeds()
