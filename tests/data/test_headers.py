@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from ssl_keras.data.decode import decode
-from ssl_keras.data.limits import TOO_LARGE
+from ssl_keras.data.size import TOO_LARGE
 from ssl_keras.data.transcode import decodable, needs_python
 from tests.data.seeds import NOISE, SMOOTH, bmp, encoded, exif, gif_seeds, image, png, png_chunk, webp_seeds
 
