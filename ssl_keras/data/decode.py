@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ssl_keras.data import headers
 from ssl_keras.data.gif import gif_pixels
-from ssl_keras.data.orientation import jpeg_orientation, png_orientation, upright, webp_orientation
+from ssl_keras.data.orientation import exif_orientation, jpeg_exif, png_exif, upright, webp_exif
 
 MAXIMUM = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 CHANNELS = (1, 3)  # that encoded images give
@@ -34,33 +34,36 @@ def decode(encoded: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
     encoded = tf.convert_to_tensor(encoded)
     head = headers.first_bytes(encoded, 12)
     formats = [
-        (headers.starts(head, b"\xff\xd8\xff"), _jpeg_pixels),
-        (headers.starts(head, b"\x89PNG"), _png_pixels),
-        (headers.starts(head, b"GIF8"), gif_pixels),
-        (headers.starts(head, b"BM"), _bmp_pixels),
-        (headers.starts(head, b"RIFF") & headers.starts(head[8:], b"WEBP"), _webp_pixels),
-        (True, _no_pixels),
+        (headers.starts(head, b"\xff\xd8\xff"), _jpeg_pixels, jpeg_exif),
+        (headers.starts(head, b"\x89PNG"), _png_pixels, png_exif),
+        (headers.starts(head, b"GIF8"), gif_pixels, _no_exif),
+        (headers.starts(head, b"BM"), _bmp_pixels, _no_exif),
+        (headers.starts(head, b"RIFF") & headers.starts(head[8:], b"WEBP"), _webp_pixels, webp_exif),
+        (True, _no_pixels, _no_exif),
     ]
-    number = tf.argmax([is_format for is_format, _ in formats])  # the first of them
-    image = tf.switch_case(
+    number = tf.argmax([is_format for is_format, *_ in formats])  # the first of them
+
+    def decoded(pixels, exif):
+        return convert(pixels(encoded), channels, dtype), exif(encoded)
+
+    image, exif = tf.switch_case(
         tf.cast(number, tf.int32),
-        [lambda pixels=pixels: convert(pixels(encoded), channels, dtype) for _, pixels in formats],
+        [lambda pixels=pixels, exif=exif: decoded(pixels, exif) for _, pixels, exif in formats],
     )
-    return tf.ensure_shape(image, [None, None, channels])
+    return upright(tf.ensure_shape(image, [None, None, channels]), exif_orientation(exif))
 
 
 def _jpeg_pixels(encoded: tf.Tensor) -> tf.Tensor:
-    image = tf.io.decode_jpeg(headers.sound_jpeg(encoded), 3, dct_method="INTEGER_ACCURATE")
-    return upright(image, jpeg_orientation(encoded))
+    return tf.io.decode_jpeg(headers.sound_jpeg(encoded), 3, dct_method="INTEGER_ACCURATE")
 
 
 def _png_pixels(encoded: tf.Tensor) -> tf.Tensor:
     rgba = tf.io.decode_png(headers.sound_png(encoded), 4, tf.uint16)
     # Where the file has no alpha, TensorFlow fills in 2^bits - 1, of 255 even where there are fewer bits than 8.
     bits = headers.first_bytes(encoded, 25)[24]
-    filled = tf.minimum((tf.bitwise.left_shift(1, bits) - 1) * 257, 65535)
+    filled = tf.minimum((tf.bitwise.left_shift(tf.constant(1, tf.int64), bits) - 1) * 257, 65535)
     is_opaque = tf.reduce_all(rgba[..., 3] == tf.cast(filled, tf.uint16))
-    return upright(_over_white(rgba, is_opaque), png_orientation(encoded))
+    return _over_white(rgba, is_opaque)
 
 
 def _bmp_pixels(encoded: tf.Tensor) -> tf.Tensor:
@@ -70,12 +73,16 @@ def _bmp_pixels(encoded: tf.Tensor) -> tf.Tensor:
 
 def _webp_pixels(encoded: tf.Tensor) -> tf.Tensor:
     image = tf.io.decode_image(headers.sound_webp(encoded), expand_animations=False)  # [H, W, 3 or 4]
-    return upright(_over_white(image, tf.shape(image)[-1] == 3), webp_orientation(encoded))
+    return _over_white(image, tf.shape(image)[-1] == 3)
 
 
 def _no_pixels(encoded: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([headers.sound(encoded, (tf.constant(False), headers.NO_IMAGE))]):
         return tf.zeros([0, 0, 3], tf.uint8)
+
+
+def _no_exif(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.constant(b"")
 
 
 def from_array(image: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:

@@ -7,7 +7,7 @@ is put around it here.
 
 import tensorflow as tf
 
-from ssl_keras.data.headers import fits, number, sound
+from ssl_keras.data.headers import fits, sound
 
 EXTENSION, FRAME, CONTROL = 0x21, 0x2C, 0xF9
 LOOK_AHEAD = 64
@@ -23,8 +23,13 @@ def gif_pixels(encoded: tf.Tensor) -> tf.Tensor:
     length = tf.strings.length(encoded)
     data = tf.pad(tf.io.decode_raw(encoded, tf.uint8), [[0, 16]])
 
-    def field(at, size):
-        return tf.cast(number(tf.ensure_shape(data[at : at + size], [size])), tf.int32)
+    def byte(at):
+        """The bytes at some places, int32."""
+        return tf.cast(tf.gather(data, at), tf.int32)
+
+    def fields(at):
+        """The 16-bit numbers at some places, int32."""
+        return byte(at) + 256 * byte(tf.add(at, 1))
 
     def table(flags):
         """Bytes of the colour table that a byte of flags announces."""
@@ -34,39 +39,39 @@ def gif_pixels(encoded: tf.Tensor) -> tf.Tensor:
         """The place behind the chain of data blocks that begins at a place, or behind the file's end."""
 
         def is_block(at):
-            return (at < length) & (data[at] != 0)
+            return (at < length) & (byte(at) != 0)
 
         def next_block(at):
             # Blocks are mostly as long as the one before: so many of them are passed at once.
-            stride = tf.cast(data[at], tf.int32) + 1
+            stride = byte(at) + 1
             ahead = tf.minimum(at + stride * tf.range(LOOK_AHEAD), length)
-            alike = tf.cast(tf.gather(data, ahead) == data[at], tf.int32)
+            alike = tf.cast(byte(ahead) == stride - 1, tf.int32)
             return (at + stride * tf.reduce_sum(tf.math.cumprod(alike)),)
 
         return tf.while_loop(is_block, next_block, (at,), maximum_iterations=MOST_STEPS)[0] + 1
 
     def next_extension(at, clear):
-        is_control = (data[at + 1] == CONTROL) & (data[at + 2] == 4)
-        found = tf.where(data[at + 3] % 2 == 1, tf.cast(data[at + 6], tf.int32), -1)
-        return after_blocks(at + 2), tf.where(is_control, found, clear)
+        label, size, flags, found = tf.unstack(byte(tf.add(at, [1, 2, 3, 6])))
+        found = tf.where(flags % 2 == 1, found, -1)
+        return after_blocks(at + 2), tf.where((label == CONTROL) & (size == 4), found, clear)
 
-    shared = table(field(10, 1))
+    shared = table(byte(10))
     at, clear = tf.while_loop(
-        lambda at, clear: (at < length) & (data[at] == EXTENSION),
+        lambda at, clear: (at < length) & (byte(at) == EXTENSION),
         next_extension,
         (13 + shared, tf.constant(-1)),
         maximum_iterations=MOST_STEPS,
     )
     at = tf.minimum(at, length)
-    own = table(field(at + 9, 1))
-    left, top, width, height = tf.unstack(tf.stack([field(at + k, 2) for k in (1, 3, 5, 7)]))
+    own = table(byte(at + 9))
+    place, frame = tf.split(fields(tf.add(at, [3, 1, 7, 5])), 2)  # top and left, height and width
     end = after_blocks(tf.minimum(at + 11 + own, length))
 
-    canvas = tf.maximum(tf.stack([field(8, 2), field(6, 2)]), tf.stack([top + height, left + width]))
+    canvas = tf.maximum(fields([8, 6]), place + frame)
     claimed = tf.cast(canvas, tf.int64)
     encoded = sound(
         encoded,
-        (data[at] == FRAME, "GIF without a frame"),
+        (byte(at) == FRAME, "GIF without a frame"),
         fits(encoded, claimed[0], claimed[1]),
     )
 
@@ -80,7 +85,7 @@ def gif_pixels(encoded: tf.Tensor) -> tf.Tensor:
         white = tf.strings.substr(b"\xff\xff\xff", 0, tf.minimum(start + size - entry, 3))
         return tf.strings.join([part(start, entry), white, part(entry + 3, start + size)])
 
-    frame = [part(at, at + 1), b"\0\0\0\0", part(at + 5, at + 10), colours(at + 10, own), part(at + 10 + own, end)]
-    image = tf.io.decode_gif(tf.strings.join([part(0, 13), colours(13, shared), *frame, b";"]))[0]
-    beyond = canvas - tf.stack([top, left]) - tf.shape(image)[:2]
-    return tf.pad(image, [[top, beyond[0]], [left, beyond[1]], [0, 0]], constant_values=255)
+    parts = [part(at, at + 1), b"\0\0\0\0", part(at + 5, at + 10), colours(at + 10, own), part(at + 10 + own, end)]
+    image = tf.io.decode_gif(tf.strings.join([part(0, 13), colours(13, shared), *parts, b";"]))[0]
+    around = tf.stack([place, canvas - place - tf.shape(image)[:2]], 1)
+    return tf.ensure_shape(tf.pad(image, tf.pad(around, [[0, 1], [0, 0]]), constant_values=255), [None, None, 3])

@@ -15,9 +15,13 @@ NO_IMAGE = "no JPEG, PNG, GIF, BMP or WebP"
 
 
 def first_bytes(encoded: tf.Tensor, count: int) -> tf.Tensor:
-    """The first bytes of a string scalar as int32 [count], zeros past its end."""
-    padded = tf.strings.join([tf.strings.substr(encoded, 0, count), b"\0" * count])
-    return tf.ensure_shape(tf.cast(tf.io.decode_raw(padded, tf.uint8)[:count], tf.int32), [count])
+    """The first bytes of a string scalar as int64 [count], zeros past its end."""
+    return tf.ensure_shape(tf.cast(tf.io.decode_raw(encoded, tf.uint8, fixed_length=count), tf.int64), [count])
+
+
+def length(encoded: tf.Tensor) -> tf.Tensor:
+    """The bytes of a string scalar, int64."""
+    return tf.cast(tf.strings.length(encoded), tf.int64)
 
 
 def number(digits: tf.Tensor, order: str = "little") -> tf.Tensor:
@@ -28,7 +32,7 @@ def number(digits: tf.Tensor, order: str = "little") -> tf.Tensor:
 
 
 def starts(head: tf.Tensor, text: bytes) -> tf.Tensor:
-    """Whether bytes, int32 [K], begin with a text."""
+    """Whether bytes, int64 [K], begin with a text."""
     return tf.reduce_all(head[: len(text)] == list(text))
 
 
@@ -40,7 +44,7 @@ def holds(encoded: tf.Tensor, text: bytes) -> tf.Tensor:
 def fits(encoded: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, str]:
     """The check that a file may claim its size, int64 scalars from 0 to 2^32."""
     height, width = tf.minimum(height, 2**31), tf.minimum(width, 2**31)  # their product stays below 2^63
-    return may_hold(height, width, _length(encoded)), TOO_LARGE
+    return may_hold(height, width, length(encoded)), TOO_LARGE
 
 
 def sound(encoded: tf.Tensor, *checks: tuple[tf.Tensor, str]) -> tf.Tensor:
@@ -49,20 +53,19 @@ def sound(encoded: tf.Tensor, *checks: tuple[tf.Tensor, str]) -> tf.Tensor:
     Raises:
         InvalidArgumentError: with the sentence of a check that does not.
     """
-    asserted = [tf.debugging.Assert(holds, [sentence]) for holds, sentence in checks]
+    # The bare operation: tf.debugging.Assert makes a condition with two branches of it, which take long to set up.
+    asserted = [tf.raw_ops.Assert(condition=holds, data=[sentence]) for holds, sentence in checks]
     with tf.control_dependencies([op for op in asserted if op is not None]):  # None: done already, in eager mode
         return tf.identity(encoded)
 
 
 def sound_jpeg(encoded: tf.Tensor) -> tf.Tensor:
-    length = _length(encoded)
-
     def claims_little():
         shape = tf.cast(tf.io.extract_jpeg_shape(encoded), tf.int64)
-        return may_hold(shape[0], shape[1], length)
+        return may_hold(shape[0], shape[1], length(encoded))
 
     # A longer file may claim all that the decoder itself allows.
-    is_long = length * PIXELS_PER_BYTE >= MOST_PIXELS
+    is_long = length(encoded) * PIXELS_PER_BYTE >= MOST_PIXELS
     return sound(encoded, (tf.cond(is_long, lambda: True, claims_little), TOO_LARGE))
 
 
@@ -95,8 +98,4 @@ def sound_bmp(encoded: tf.Tensor) -> tf.Tensor:
     whole = sound(encoded, (is_plain, ODD_BMP), fits(encoded, height, width))
     with tf.control_dependencies([whole]):
         end = number(head[10:14]) + (width * depth + 31) // 32 * 4 * height
-        return tf.strings.substr(whole, 0, tf.cast(tf.minimum(end, _length(encoded)), tf.int32))
-
-
-def _length(encoded: tf.Tensor) -> tf.Tensor:
-    return tf.cast(tf.strings.length(encoded), tf.int64)
+        return tf.strings.substr(whole, tf.constant(0, tf.int64), end)

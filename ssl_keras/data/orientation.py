@@ -6,29 +6,26 @@ file at all. An orientation in XMP, which browsers ignore as well, is left alone
 
 import tensorflow as tf
 
-from ssl_keras.data.headers import first_bytes, holds, number
+from ssl_keras.data.headers import first_bytes, holds, length, number
 
 ORIENTATION, SHORT, LONG = 0x0112, 3, 4
+NAME = b"Exif\0\0"
 MOST_STEPS = 20_000  # of a walk: a PNG of 160 MB has as many chunks
 
 
-def jpeg_orientation(encoded: tf.Tensor) -> tf.Tensor:
-    """The orientation that a JPEG's first EXIF segment states, int32 scalar 1..8; 1 (upright) where there is none.
-
-    Args:
-        encoded: string scalar, the file.
-    """
+def jpeg_exif(encoded: tf.Tensor) -> tf.Tensor:
+    """The first EXIF segment of a JPEG, empty where there is none: string scalars."""
 
     def segment(at):
         """Marker, and where the next segment begins; 0xFF before a marker is filling."""
-        head = tf.cast(first_bytes(_text(encoded, at, 4), 4), tf.int64)
-        marker = head[0] * 256 + head[1]
+        head = first_bytes(_part(encoded, at, 4), 4)
+        marker = number(head[:2], "big")
         return marker, at + tf.where(marker != 0xFFFF, 2 + tf.maximum(number(head[2:], "big"), 2), 1)
 
     def is_passed(at, marker, after):
         # EXIF stands before the pixels (0xFFDA) and the end (0xFFD9).
         is_segment = (marker >= 0xFFC0) & (marker != 0xFFDA) & (marker != 0xFFD9)
-        return is_segment & ((marker != 0xFFE1) | (_text(encoded, at + 4, 6) != b"Exif\0\0"))
+        return is_segment & ((marker != 0xFFE1) | (_part(encoded, at + 4, 6) != NAME))
 
     def walk():
         start = tf.constant(2, tf.int64)
@@ -38,58 +35,76 @@ def jpeg_orientation(encoded: tf.Tensor) -> tf.Tensor:
             (start, *segment(start)),
             maximum_iterations=MOST_STEPS,
         )
-        return tf.cond(marker == 0xFFE1, lambda: _tiff_orientation(_text(encoded, at + 4, after - at - 4)), lambda: 1)
+        return _part(encoded, at + 4, tf.where(marker == 0xFFE1, after - at - 4, 0))
 
-    return tf.cond(holds(encoded, b"Exif\0\0"), walk, lambda: 1)
-
-
-def png_orientation(encoded: tf.Tensor) -> tf.Tensor:
-    """As above, from a PNG's eXIf chunk, before its pixels or behind them."""
-
-    def chunk(at):
-        size = number(first_bytes(_text(encoded, at, 4), 4), "big")
-        return _text(encoded, at + 4, 4), at + 8, size, at + 12 + size
-
-    return tf.cond(holds(encoded, b"eXIf"), lambda: _chunk_orientation(encoded, 8, chunk, b"eXIf", b"IEND"), lambda: 1)
+    return tf.cond(holds(encoded, NAME), walk, lambda: b"")
 
 
-def webp_orientation(encoded: tf.Tensor) -> tf.Tensor:
-    """As above, from the EXIF chunk of an extended WebP."""
-
-    def chunk(at):
-        size = number(first_bytes(_text(encoded, at + 4, 4), 4))
-        return _text(encoded, at, 4), at + 8, size, at + 8 + size + size % 2
-
-    return tf.cond(holds(encoded, b"EXIF"), lambda: _chunk_orientation(encoded, 12, chunk, b"EXIF", b""), lambda: 1)
-
-
-def _chunk_orientation(encoded: tf.Tensor, start: int, chunk, wanted: bytes, last: bytes) -> tf.Tensor:
-    """Walks from a place in the file to a chunk: `chunk` tells its name, where its data begins, its size, the next."""
-    start = tf.constant(start, tf.int64)
-    name, body, size, _ = tf.while_loop(
-        lambda name, body, size, after: (name != wanted) & (name != last) & (name != b""),
-        lambda name, body, size, after: chunk(after),
-        chunk(start),
-        maximum_iterations=MOST_STEPS,
+def png_exif(encoded: tf.Tensor) -> tf.Tensor:
+    """The same of a PNG's eXIf chunk, before its pixels or behind them."""
+    return _chunk(
+        encoded, 8, b"eXIf", b"IEND", lambda head: (number(head[:4], "big"), head[4:]), lambda size: size + 12
     )
-    return tf.cond(name == wanted, lambda: _tiff_orientation(_text(encoded, body, size)), lambda: 1)
 
 
-def _tiff_orientation(body: tf.Tensor) -> tf.Tensor:
-    """The orientation in the first directory of EXIF's TIFF structure; 1 where that is damaged or silent."""
-    # JPEG puts a name before the structure, and some writers of PNG and WebP do too.
-    body = _text(body, tf.where(_text(body, 0, 6) == b"Exif\0\0", 6, 0), tf.strings.length(body))
-    big = _text(body, 0, 2) == b"MM"
-    size = tf.strings.length(body)
-    digits = tf.pad(tf.io.decode_raw(body, tf.uint8), [[0, 8]])
+def webp_exif(encoded: tf.Tensor) -> tf.Tensor:
+    """The same of the EXIF chunk of an extended WebP."""
+    return _chunk(
+        encoded, 12, b"EXIF", b"", lambda head: (number(head[4:]), head[:4]), lambda size: size + size % 2 + 8
+    )
+
+
+def _chunk(encoded: tf.Tensor, start: int, wanted: bytes, last: bytes, header, whole) -> tf.Tensor:
+    """The data of a chunk, empty where there is none before the last.
+
+    Args:
+        start: where the chunks begin.
+        header: the first eight bytes of a chunk -> the size of its data, its name.
+        whole: the size of its data -> its own.
+    """
+
+    def chunk(at):
+        size, name = header(first_bytes(_part(encoded, at, 8), 8))
+        return number(name), at + 8, size, at + whole(size)
+
+    stops = {int.from_bytes(name, "little") for name in (wanted, last, b"")}
+    wanted_number = int.from_bytes(wanted, "little")
+
+    def walk():
+        name, body, size, _ = tf.while_loop(
+            lambda name, body, size, after: tf.reduce_all(name != list(stops)),
+            lambda name, body, size, after: chunk(after),
+            chunk(tf.constant(start, tf.int64)),
+            maximum_iterations=MOST_STEPS,
+        )
+        return _part(encoded, body, tf.where(name == wanted_number, size, 0))
+
+    return tf.cond(holds(encoded, wanted), walk, lambda: b"")
+
+
+def exif_orientation(exif: tf.Tensor) -> tf.Tensor:
+    """The orientation that EXIF states, int32 scalar 1..8; 1 (upright) where it is empty, damaged or silent.
+
+    Args:
+        exif: string scalar, a TIFF structure; before it may stand the name that JPEG puts there.
+    """
+    return tf.cond(exif == b"", lambda: 1, lambda: _tiff_orientation(exif))
+
+
+def _tiff_orientation(exif: tf.Tensor) -> tf.Tensor:
+    """As above, from the first directory."""
+    body = _part(exif, tf.where(_part(exif, 0, 6) == NAME, tf.constant(6, tf.int64), 0), 2**31)
+    is_big = _part(body, 0, 2) == b"MM"
+    size = length(body)
+    digits = tf.pad(tf.io.decode_raw(body, tf.uint8), [[0, 12]])
 
     def unsigned(at, count):
         """The number in some bytes at one place or at many."""
-        found = tf.gather(digits, tf.expand_dims(at, -1) + tf.range(count))
-        return tf.where(big, number(found, "big"), number(found))
+        places = tf.where(is_big, tf.range(count), tf.range(count)[::-1])
+        return number(tf.gather(digits, tf.expand_dims(at, -1) + tf.cast(places, tf.int64)), "big")
 
-    directory = tf.cast(tf.minimum(unsigned(4, 4), tf.cast(size, tf.int64)), tf.int32)
-    count = tf.minimum(tf.cast(unsigned(directory, 2), tf.int32), (size - directory - 2) // 12)
+    directory = tf.minimum(unsigned(tf.constant(4, tf.int64), 4), size)
+    count = tf.minimum(unsigned(directory, 2), (size - directory - 2) // 12)
     entry = directory + 2 + 12 * tf.range(tf.maximum(count, 0))
     tag, kind = unsigned(entry, 2), unsigned(entry + 2, 2)
     value = tf.where(kind == LONG, unsigned(entry + 8, 4), unsigned(entry + 8, 2))
@@ -98,11 +113,10 @@ def _tiff_orientation(body: tf.Tensor) -> tf.Tensor:
     return tf.where((found >= 1) & (found <= 8), found, 1)
 
 
-def _text(encoded: tf.Tensor, at, size) -> tf.Tensor:
-    """`size` bytes at a place, fewer at the end of the string scalar."""
-    length = tf.strings.length(encoded)
-    at, size = (tf.cast(tf.clip_by_value(tf.cast(v, tf.int64), 0, 2**31 - 1), tf.int32) for v in (at, size))
-    return tf.strings.substr(encoded, tf.minimum(at, length), size)
+def _part(encoded: tf.Tensor, at, size) -> tf.Tensor:
+    """`size` bytes at a place, int64, fewer at the end of the string scalar."""
+    at = tf.minimum(tf.cast(at, tf.int64), length(encoded))
+    return tf.strings.substr(encoded, at, tf.maximum(tf.cast(size, tf.int64), 0))
 
 
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
