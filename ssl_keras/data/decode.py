@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ssl_keras.data import headers
 from ssl_keras.data.gif import gif_pixels
-from ssl_keras.data.orientation import exif_orientation, jpeg_exif, png_exif, upright, webp_exif
+from ssl_keras.data.orientation import exif_orientation, upright
 
 MAXIMUM = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0}
 CHANNELS = (1, 3)  # that encoded images give
@@ -34,23 +34,19 @@ def decode(encoded: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
     encoded = tf.convert_to_tensor(encoded)
     head = headers.first_bytes(encoded, 12)
     formats = [
-        (headers.starts(head, b"\xff\xd8\xff"), _jpeg_pixels, jpeg_exif),
-        (headers.starts(head, b"\x89PNG"), _png_pixels, png_exif),
-        (headers.starts(head, b"GIF8"), gif_pixels, _no_exif),
-        (headers.starts(head, b"BM"), _bmp_pixels, _no_exif),
-        (headers.starts(head, b"RIFF") & headers.starts(head[8:], b"WEBP"), _webp_pixels, webp_exif),
-        (True, _no_pixels, _no_exif),
+        (headers.starts(head, b"\xff\xd8\xff"), _jpeg_pixels),
+        (headers.starts(head, b"\x89PNG"), _png_pixels),
+        (headers.starts(head, b"RIFF") & headers.starts(head[8:], b"WEBP"), _webp_pixels),
+        (headers.starts(head, b"GIF8"), gif_pixels),
+        (headers.starts(head, b"BM"), _bmp_pixels),
+        (True, _no_pixels),
     ]
-    number = tf.argmax([is_format for is_format, *_ in formats])  # the first of them
-
-    def decoded(pixels, exif):
-        return convert(pixels(encoded), channels, dtype), exif(encoded)
-
-    image, exif = tf.switch_case(
-        tf.cast(number, tf.int32),
-        [lambda pixels=pixels, exif=exif: decoded(pixels, exif) for _, pixels, exif in formats],
+    form = tf.argmax([is_format for is_format, _ in formats], output_type=tf.int32)  # the first that it is
+    image = tf.switch_case(
+        form, [lambda pixels=pixels: convert(pixels(encoded), channels, dtype) for _, pixels in formats]
     )
-    return upright(tf.ensure_shape(image, [None, None, channels]), exif_orientation(exif))
+    # `FORMATS` of `orientation` are the first of these.
+    return upright(tf.ensure_shape(image, [None, None, channels]), exif_orientation(encoded, form))
 
 
 def _jpeg_pixels(encoded: tf.Tensor) -> tf.Tensor:
@@ -79,10 +75,6 @@ def _webp_pixels(encoded: tf.Tensor) -> tf.Tensor:
 def _no_pixels(encoded: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([headers.sound(encoded, (tf.constant(False), headers.NO_IMAGE))]):
         return tf.zeros([0, 0, 3], tf.uint8)
-
-
-def _no_exif(encoded: tf.Tensor) -> tf.Tensor:
-    return tf.constant(b"")
 
 
 def from_array(image: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:

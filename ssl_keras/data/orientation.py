@@ -1,113 +1,91 @@
 """Which way up an image is: its EXIF orientation, read and applied in graph operations (EXIF 2.3, tag 0x0112).
 
 JPEG, PNG and WebP carry EXIF, each in a chain of segments or chunks that is walked only where its name occurs in the
-file at all. An orientation in XMP, which browsers ignore as well, is left alone.
+file at all: one walk for the three, because every function that maps files sets up all of this anew. An orientation
+in XMP, which browsers ignore as well, is left alone.
 """
 
 import tensorflow as tf
 
-from ssl_keras.data.headers import first_bytes, holds, length, number
+from ssl_keras.data.headers import first_bytes, holds, length, number, starts
 
+FORMATS = ("JPEG", "PNG", "WebP")
+NAMES = (b"Exif\0\0", b"eXIf", b"EXIF")
+CHAIN, DATA = (2, 8, 12), (4, 8, 8)  # where the chain begins in the file, and the data in a link
 ORIENTATION, SHORT, LONG = 0x0112, 3, 4
-NAME = b"Exif\0\0"
 MOST_STEPS = 20_000  # of a walk: a PNG of 160 MB has as many chunks
 
 
-def jpeg_exif(encoded: tf.Tensor) -> tf.Tensor:
-    """The first EXIF segment of a JPEG, empty where there is none: string scalars."""
+def exif_orientation(encoded: tf.Tensor, form: tf.Tensor) -> tf.Tensor:
+    """The orientation that the first EXIF of a file states, int32 scalar 1..8.
 
-    def segment(at):
-        """Marker, and where the next segment begins; 0xFF before a marker is filling."""
-        head = first_bytes(_part(encoded, at, 4), 4)
-        marker = number(head[:2], "big")
-        return marker, at + tf.where(marker != 0xFFFF, 2 + tf.maximum(number(head[2:], "big"), 2), 1)
-
-    def is_passed(at, marker, after):
-        # EXIF stands before the pixels (0xFFDA) and the end (0xFFD9).
-        is_segment = (marker >= 0xFFC0) & (marker != 0xFFDA) & (marker != 0xFFD9)
-        return is_segment & ((marker != 0xFFE1) | (_part(encoded, at + 4, 6) != NAME))
-
-    def walk():
-        start = tf.constant(2, tf.int64)
-        at, marker, after = tf.while_loop(
-            is_passed,
-            lambda at, marker, after: (after, *segment(after)),
-            (start, *segment(start)),
-            maximum_iterations=MOST_STEPS,
-        )
-        return _part(encoded, at + 4, tf.where(marker == 0xFFE1, after - at - 4, 0))
-
-    return tf.cond(holds(encoded, NAME), walk, lambda: b"")
-
-
-def png_exif(encoded: tf.Tensor) -> tf.Tensor:
-    """The same of a PNG's eXIf chunk, before its pixels or behind them."""
-    return _chunk(
-        encoded, 8, b"eXIf", b"IEND", lambda head: (number(head[:4], "big"), head[4:]), lambda size: size + 12
-    )
-
-
-def webp_exif(encoded: tf.Tensor) -> tf.Tensor:
-    """The same of the EXIF chunk of an extended WebP."""
-    return _chunk(
-        encoded, 12, b"EXIF", b"", lambda head: (number(head[4:]), head[:4]), lambda size: size + size % 2 + 8
-    )
-
-
-def _chunk(encoded: tf.Tensor, start: int, wanted: bytes, last: bytes, header, whole) -> tf.Tensor:
-    """The data of a chunk, empty where there is none before the last.
+    1 (upright) where there is none before a JPEG's pixels or a PNG's end, or where it is damaged or silent.
 
     Args:
-        start: where the chunks begin.
-        header: the first eight bytes of a chunk -> the size of its data, its name.
-        whole: the size of its data -> its own.
+        encoded: string scalar, the file.
+        form: int32 scalar, its format's number in FORMATS; others have no EXIF.
     """
+    return tf.cond(form < len(FORMATS), lambda: _named_orientation(encoded, form), lambda: 1)
 
-    def chunk(at):
-        size, name = header(first_bytes(_part(encoded, at, 8), 8))
-        return number(name), at + 8, size, at + whole(size)
 
-    stops = {int.from_bytes(name, "little") for name in (wanted, last, b"")}
-    wanted_number = int.from_bytes(wanted, "little")
+def _named_orientation(encoded: tf.Tensor, form: tf.Tensor) -> tf.Tensor:
+    return tf.cond(holds(encoded, tf.gather(NAMES, form)), lambda: _tiff_orientation(_exif(encoded, form)), lambda: 1)
 
-    def walk():
-        name, body, size, _ = tf.while_loop(
-            lambda name, body, size, after: tf.reduce_all(name != list(stops)),
-            lambda name, body, size, after: chunk(after),
-            chunk(tf.constant(start, tf.int64)),
-            maximum_iterations=MOST_STEPS,
+
+def _exif(encoded: tf.Tensor, form: tf.Tensor) -> tf.Tensor:
+    """The data of the first EXIF segment or chunk, empty where the name stands elsewhere."""
+    end = length(encoded)
+
+    def choose(*of_each):
+        return tf.stack(of_each)[form]
+
+    def look(at):
+        """Whether the link at a place is EXIF, and where the next one begins."""
+        head = first_bytes(_part(encoded, at, 10), 10)
+        marker, size = number(head[:2], "big"), number(head[2:4], "big")
+        jpeg_step = tf.where(marker == 0xFFFF, tf.constant(1, tf.int64), tf.maximum(size, 2) + 2)  # or filling
+        is_pixels = (marker < 0xFFC0) | (marker == 0xFFDA) | (marker == 0xFFD9)
+        png_step, webp_size = number(head[:4], "big") + 12, number(head[4:8])
+        is_exif = choose(
+            (marker == 0xFFE1) & starts(head[4:], NAMES[0]), starts(head[4:], NAMES[1]), starts(head, NAMES[2])
         )
-        return _part(encoded, body, tf.where(name == wanted_number, size, 0))
+        is_last = choose(is_pixels, starts(head[4:], b"IEND"), False)
+        step = choose(jpeg_step, png_step, webp_size + webp_size % 2 + 8)
+        return is_exif, tf.where(is_last, end, at + step)
 
-    return tf.cond(holds(encoded, wanted), walk, lambda: b"")
-
-
-def exif_orientation(exif: tf.Tensor) -> tf.Tensor:
-    """The orientation that EXIF states, int32 scalar 1..8; 1 (upright) where it is empty, damaged or silent.
-
-    Args:
-        exif: string scalar, a TIFF structure; before it may stand the name that JPEG puts there.
-    """
-    return tf.cond(exif == b"", lambda: 1, lambda: _tiff_orientation(exif))
+    start = tf.gather(tf.constant(CHAIN, tf.int64), form)
+    at, is_exif, after = tf.while_loop(
+        lambda at, is_exif, after: ~is_exif & (at < end),
+        lambda at, is_exif, after: (after, *look(after)),
+        (start, *look(start)),
+        maximum_iterations=MOST_STEPS,
+    )
+    data = at + tf.gather(tf.constant(DATA, tf.int64), form)
+    return _part(encoded, data, tf.where(is_exif, tf.maximum(after - data, 0), 0))
 
 
 def _tiff_orientation(exif: tf.Tensor) -> tf.Tensor:
-    """As above, from the first directory."""
-    body = _part(exif, tf.where(_part(exif, 0, 6) == NAME, tf.constant(6, tf.int64), 0), 2**31)
-    is_big = _part(body, 0, 2) == b"MM"
+    """The orientation in the first directory of a TIFF structure, before which JPEG's name may stand."""
+    body = _part(exif, tf.where(_part(exif, 0, 6) == NAMES[0], tf.constant(6, tf.int64), 0), 2**31)
     size = length(body)
     digits = tf.pad(tf.io.decode_raw(body, tf.uint8), [[0, 12]])
+    is_big = digits[0] == ord("M")
 
-    def unsigned(at, count):
-        """The number in some bytes at one place or at many."""
-        places = tf.where(is_big, tf.range(count), tf.range(count)[::-1])
-        return number(tf.gather(digits, tf.expand_dims(at, -1) + tf.cast(places, tf.int64)), "big")
+    def highest_first(at, big, little):
+        """The bytes of numbers at some places [...], in the one order or the other: [..., K]."""
+        return tf.gather(
+            digits, tf.expand_dims(at, -1) + tf.where(is_big, *(tf.constant(v, tf.int64) for v in (big, little)))
+        )
 
-    directory = tf.minimum(unsigned(tf.constant(4, tf.int64), 4), size)
-    count = tf.minimum(unsigned(directory, 2), (size - directory - 2) // 12)
-    entry = directory + 2 + 12 * tf.range(tf.maximum(count, 0))
-    tag, kind = unsigned(entry, 2), unsigned(entry + 2, 2)
-    value = tf.where(kind == LONG, unsigned(entry + 8, 4), unsigned(entry + 8, 2))
+    start = tf.minimum(number(highest_first(tf.constant(0, tf.int64), [4, 5, 6, 7], [7, 6, 5, 4]), "big"), size)
+    count = tf.minimum(number(highest_first(start, [0, 1], [1, 0]), "big"), (size - start - 2) // 12)
+    entries = highest_first(
+        start + 2 + 12 * tf.range(tf.maximum(count, 0)),
+        [0, 1, 2, 3, 8, 9, 8, 9, 10, 11],
+        [1, 0, 3, 2, 9, 8, 11, 10, 9, 8],
+    )  # tag, type, the value as SHORT and as LONG
+    tag, kind = number(entries[:, :2], "big"), number(entries[:, 2:4], "big")
+    value = tf.where(kind == LONG, number(entries[:, 6:], "big"), number(entries[:, 4:6], "big"))
     is_stated = (tag == ORIENTATION) & ((kind == SHORT) | (kind == LONG))
     found = tf.cast(tf.reduce_max(tf.where(is_stated, value, 0)), tf.int32)
     return tf.where((found >= 1) & (found <= 8), found, 1)
@@ -116,7 +94,7 @@ def _tiff_orientation(exif: tf.Tensor) -> tf.Tensor:
 def _part(encoded: tf.Tensor, at, size) -> tf.Tensor:
     """`size` bytes at a place, int64, fewer at the end of the string scalar."""
     at = tf.minimum(tf.cast(at, tf.int64), length(encoded))
-    return tf.strings.substr(encoded, at, tf.maximum(tf.cast(size, tf.int64), 0))
+    return tf.strings.substr(encoded, at, tf.cast(size, tf.int64))
 
 
 def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
