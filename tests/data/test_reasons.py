@@ -117,7 +117,9 @@ def test_valid_jpegs_beyond_the_decoder_are_too_large():
         size.check_size(header(13950, 14000, 3))
     with pytest.raises(ValueError, match=r"^too large: 144.0 megapixels of 4 values, more than the 134.2"):
         size.check_size(header(12000, 12000, 4))
-    size.check_size(header(12000, 12000, 3))
+    size.check_size(header(12000, 12000, 3) + bytes(20_000))
+    with pytest.raises(ValueError, match="than so short a file can hold"):
+        size.check_size(header(12000, 12000, 3))
 
 
 @pytest.mark.parametrize(
