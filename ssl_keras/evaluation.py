@@ -140,6 +140,7 @@ def check(request: Request) -> None:
     """Raises UserError for a request that cannot be served, before data is read."""
     if request.output:
         files.refuse_foreign(request.output, files.holds_rows)
+        os.makedirs(os.path.dirname(request.output) or ".", exist_ok=True)
     for flag, names in (("encoder", request.encoders), ("eval", request.evaluations)):
         if not names:
             raise UserError(f"--{flag} names nothing")
@@ -155,10 +156,6 @@ def check(request: Request) -> None:
         raise UserError(f"--knn_k must be at least 1 and --knn_temperature greater than 0, got {request.knn}")
     if request.test_examples is not None and request.test_examples < 1:
         raise UserError(f"--test_examples must be greater than 0, got {request.test_examples}")
-    if request.output:
-        if os.path.isdir(request.output):
-            raise UserError(f"--output={request.output} is a folder: name a JSON file")
-        os.makedirs(os.path.dirname(request.output) or ".", exist_ok=True)
 
 
 def request_from(

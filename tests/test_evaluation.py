@@ -160,7 +160,7 @@ def test_rows_are_on_disk_as_soon_as_they_are_there(tmp_path, monkeypatch):
         ("", "knn", 0.1, None, "--encoder names nothing"),
         ("pixels", ",", 0.1, None, "--eval names nothing"),
         ("pixels", "knn", float("nan"), None, "greater than 0"),
-        ("pixels", "knn", 0.1, "{tmp}", "is a folder: name a JSON file"),
+        ("pixels", "knn", 0.1, "{tmp}", "is a folder, and a file is to be written"),
         ("~/none.keras", "knn", 0.1, None, "no encoder at '{tmp}/none.keras'"),
     ],
 )

@@ -27,7 +27,7 @@ def test_a_run_with_group_norm_in_micro_batches_is_kept_judged_and_shipped(tmp_p
     encoder = export.load_encoder(f"{tmp_path}/a/encoder.keras")
     given = {"workdir": f"{tmp_path}/a"}
     request = evaluation.request_from(given, "random", "knn", 20, k=20, temperature=0.1, center=False)
-    for model in (encoder, evaluation.LabelledData(request).encoder("random").model):
+    for model in (encoder, evaluation.LabelledData(request.config, request.test_examples).encoder("random").model):
         assert keras.layers.GroupNormalization in kinds(model)
         assert keras.layers.BatchNormalization not in kinds(model)
     done = run_tool("evaluate", run, "--eval=knn", "--knn_k=5")
