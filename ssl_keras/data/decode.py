@@ -32,13 +32,13 @@ def decode(encoded: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
     if channels not in CHANNELS:
         raise ValueError(f"encoded images give 1 or 3 channels, not {channels}: save others as .npy [N, H, W, C]")
     encoded = tf.convert_to_tensor(encoded)
-    head = headers.first_bytes(encoded, 12)
+    head = {count: tf.strings.substr(encoded, 0, count) for count in (2, 3, 4, 12)}
     formats = [
-        (headers.starts(head, b"\xff\xd8\xff"), _jpeg_pixels),
-        (headers.starts(head, b"\x89PNG"), _png_pixels),
-        (headers.starts(head, b"RIFF") & headers.starts(head[8:], b"WEBP"), _webp_pixels),
-        (headers.starts(head, b"GIF8"), gif_pixels),
-        (headers.starts(head, b"BM"), _bmp_pixels),
+        (head[3] == b"\xff\xd8\xff", _jpeg_pixels),
+        (head[4] == b"\x89PNG", _png_pixels),
+        (tf.strings.regex_full_match(head[12], rb"RIFF\C{4}WEBP"), _webp_pixels),
+        (head[4] == b"GIF8", gif_pixels),
+        (head[2] == b"BM", _bmp_pixels),
         (True, _no_pixels),
     ]
     form = tf.argmax([is_format for is_format, _ in formats], output_type=tf.int32)  # the first that it is

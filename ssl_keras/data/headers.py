@@ -38,7 +38,8 @@ def starts(head: tf.Tensor, text: bytes) -> tf.Tensor:
 
 def holds(encoded: tf.Tensor, text: bytes) -> tf.Tensor:
     """Whether the bytes occur anywhere in a string scalar."""
-    return tf.size(tf.strings.split(encoded, text, maxsplit=1)) > 1
+    # The bare operation: tf.strings.split makes a dozen for the ragged rows of other uses.
+    return tf.size(tf.raw_ops.StringSplitV2(input=encoded[tf.newaxis], sep=text, maxsplit=1).values) > 1
 
 
 def fits(encoded: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tuple[tf.Tensor, str]:
