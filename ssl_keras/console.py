@@ -7,8 +7,16 @@ import sys
 
 from absl import logging
 
-# Lines of TensorFlow's C++ side, which no switch turns off before its first operation: I0000 00:00:17 123 port.cc:153]
-NOISE = r"(WARNING: All log messages before absl|[IWE]\d{4} \d\d:\d\d:.*\.(cc|h):\d+\]|To enable the following instr)"
+# Lines of TensorFlow's C++ side, which no switch turns off before its first operation: I0000 00:00:17 123 port.cc:153],
+# and of libjpeg, which name no file: a run's bad_files.txt does.
+NOISE = "|".join(
+    (
+        r"WARNING: All log messages before absl",
+        r"[IWE]\d{4} \d\d:\d\d:.*\.(cc|h):\d+\]",
+        r"To enable the following instr",
+        r"(Corrupt JPEG data|Premature end of JPEG file|Unsupported marker type)",
+    )
+)
 # A process of its own: it still hands on what a crash of ours says last. Signals to us are not for it.
 FILTER = """
 import re, sys

@@ -27,7 +27,7 @@ from ssl_keras.nn import norm
 from ssl_keras.nn.backbones import build_backbone
 from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews, center_view
-from ssl_keras.words import nearest
+from ssl_keras.words import counted, nearest
 
 LARGEST_DEFAULT_VIEW = 224
 CANVAS_MARGIN = 8 / 7  # 256 for views of 224: crops are resampled from a little more than they need
@@ -233,7 +233,7 @@ def resolve(config: Config, source: sources.Source, method_class: type) -> tuple
 def load(source: sources.Source, spec: CanvasSpec, config: Config):
     """The source as canvases, and a line about them."""
     canvases = load_canvases(source, spec, config.max_bad_fraction, data_service=config.data_service)
-    skipped = f"; {len(canvases.bad)} files could not be read (bad_files.txt)" if canvases.bad else ""
+    skipped = f"; {counted(len(canvases.bad), 'file')} could not be read (bad_files.txt)" if canvases.bad else ""
     print(
         f"{source.name}: {len(canvases)} images, canvases {spec.size}x{spec.size}x{spec.channels} {spec.dtype}{skipped}"
     )
