@@ -89,6 +89,7 @@ def pretrain(config: Config) -> dict | None:
 def alone_in(config: Config) -> Iterator[None]:
     """Holds the run's folder; `bad_files.txt` names what could not be read where that ends the run."""
     with files.locked(config.workdir):
+        files.remove_unfinished(config.workdir, run_folder.NAMES)
         try:
             yield
         except BadFilesError as error:

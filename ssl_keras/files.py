@@ -4,10 +4,11 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from ssl_keras.errors import UserError
 from ssl_keras.words import shown
@@ -101,11 +102,12 @@ def _move_folder(beside: str, path: str) -> None:
     remove(aside)
 
 
-def remove_unfinished(folder: str) -> None:
-    """Removes from a folder of our own what a killed process was writing there."""
-    for name in os.listdir(folder):
-        if name.startswith(WRITING):
-            remove(os.path.join(folder, name))
+def remove_unfinished(folder: str, names: Collection[str] | None = None) -> None:
+    """Removes from a folder of our own what a killed process was writing there: under any name, or one of `names`."""
+    for entry in os.listdir(folder):
+        unfinished = re.fullmatch(rf"{re.escape(WRITING)}[0-9a-f]{{8}}-(.+)", entry)
+        if unfinished and (names is None or unfinished[1] in names):
+            remove(os.path.join(folder, entry))
 
 
 @contextlib.contextmanager

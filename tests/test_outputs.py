@@ -176,6 +176,14 @@ def test_a_failed_replacement_leaves_an_earlier_folder(tmp_path):
     assert contents(tmp_path) == {"m/a": b"before"}
 
 
+def test_what_a_killed_run_was_writing_is_cleaned_away_and_nothing_else(tmp_path):
+    kept = [".writing-mine", ".writing-0123abcd-notes.txt", "notes.txt"]
+    for name in (*kept, ".writing-0123abcd-metrics.jsonl"):
+        (tmp_path / name).write_text("half")
+    files.remove_unfinished(str(tmp_path), run_folder.NAMES)
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
 def test_what_lies_beside_an_output_is_not_touched(encoder, tmp_path):
     for name in ("sm.writing", ".writing-sm"):
         (tmp_path / name).write_text("mine")
