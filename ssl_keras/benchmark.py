@@ -229,7 +229,7 @@ def _passes_alone(method, views, batch):
 
     backward = []
 
-    def descend(embed, loss_of, *inputs):
+    def minimize(embed, loss_of, *inputs):
         with tf.GradientTape() as tape:
             embeddings = embed(*inputs)
             loss = tf.add_n([tf.reduce_mean(tf.cast(x, tf.float32)) for x in embeddings])
@@ -243,7 +243,7 @@ def _passes_alone(method, views, batch):
 
     changes = [(state.MomentumEncoder, "update"), (state.FeatureQueue, "enqueue"), (state.MemoryBank, "update")]
     kept = [getattr(owner, name) for owner, name in changes]
-    method.descend, method.without_gradient = descend, without_gradient
+    method.minimize, method.without_gradient = minimize, without_gradient
     method.watch = lambda loss, z=None: {"loss": loss}
     try:
         for owner, name in changes:
@@ -252,7 +252,7 @@ def _passes_alone(method, views, batch):
     finally:
         for (owner, name), function in zip(changes, kept):
             setattr(owner, name, function)
-        del method.descend, method.without_gradient, method.watch
+        del method.minimize, method.without_gradient, method.watch
     # A number of each result, so that none is left out as unused.
     return loss + tf.add_n([tf.cast(tf.reshape(x, [-1])[0], loss.dtype) for x in backward])
 

@@ -79,7 +79,7 @@ def test_barlow_twins_steps_are_those_of_a_sixteenth_of_the_losses_gradient():
     with tf.GradientTape() as tape:
         loss = method.redundancy(*method.project(*views)) / method.loss_scale  # that of the paper
     gradients = tape.gradient(loss, [v.value for v in method.trainable_variables])
-    method.descend(method.project, method.redundancy, *views)
+    method.minimize(method.project, method.redundancy, *views)
     for variable, gradient in zip(method.trainable_variables, gradients, strict=True):
         weight, sixteenth = before[variable.path], gradient.numpy() / 16
         if weight.ndim == 1:

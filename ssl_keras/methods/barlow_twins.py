@@ -49,7 +49,7 @@ class BarlowTwins(SSLModel):
         self.off_diagonal_weight, self.loss_scale = off_diagonal_weight, loss_scale
 
     def train_step(self, batch):
-        loss, (z1, _) = self.descend(self.project, self.redundancy, *self.make_views(batch))
+        loss, (z1, _) = self.minimize(self.project, self.redundancy, *self.make_views(batch))
         return self.watch(loss, z1)
 
     def project(self, x1, x2):

@@ -4,7 +4,7 @@ A method is a subclass in a file of its own that writes out its `train_step`. It
 `(backbone, views, *, hyper-parameters)`; keywords named in `experiment.FACTS` are filled in from the data, the others
 are set by `--method_arg`.
 
-A step is: views; embeddings that need no gradient (`without_gradient`); embeddings and the loss on them (`descend`);
+A step is: views; embeddings that need no gradient (`without_gradient`); embeddings and the loss on them (`minimize`);
 changes of state, such as a queue's; `watch`. Embeddings and loss are told apart so that a step can go through a large
 batch in pieces, and so that the time of the passes can be measured by itself.
 """
@@ -111,14 +111,14 @@ class SSLModel(keras.Model):
         """`embed(*inputs)`, held still: targets, keys and teachers.
 
         Args:
-            embed: as for `descend`.
+            embed: as for `minimize`.
             inputs: tensors whose first dimension is this replica's part of the batch.
         """
         if self.micro_batch_size is not None:
             return self._pieces(embed, inputs).embeddings(move=True)
         return tuple(tf.stop_gradient(x) for x in embed(*inputs))
 
-    def descend(
+    def minimize(
         self, embed: Callable, loss_of: Callable, *inputs: tf.Tensor
     ) -> tuple[tf.Tensor, tuple[tf.Tensor, ...]]:
         """One optimizer step on `loss_of(*embed(*inputs))`.
@@ -135,7 +135,7 @@ class SSLModel(keras.Model):
             The loss, and the embeddings.
         """
         if self.micro_batch_size is not None:
-            return self._descend_in_pieces(embed, loss_of, inputs)
+            return self._minimize_in_pieces(embed, loss_of, inputs)
         with tf.GradientTape() as tape:
             embeddings = embed(*inputs)
             loss = loss_of(*embeddings)
@@ -143,7 +143,7 @@ class SSLModel(keras.Model):
         self.optimizer.apply(tape.gradient(loss, variables, output_gradients=self._weight(loss)), variables)
         return loss, embeddings
 
-    def _descend_in_pieces(self, embed, loss_of, inputs):
+    def _minimize_in_pieces(self, embed, loss_of, inputs):
         """The same step by gradient caching."""
         pieces = self._pieces(embed, inputs)
         embeddings = pieces.embeddings(move=False)

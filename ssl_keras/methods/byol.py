@@ -67,7 +67,7 @@ class BYOL(SSLModel):
             """Equation (2) and its mirror image: each view's prediction meets the target's projection of the other."""
             return self.distance(p1, t2) + self.distance(p2, t1)
 
-        loss, (z1, *_) = self.descend(self.project_and_predict, regression, x1, x2)
+        loss, (z1, *_) = self.minimize(self.project_and_predict, regression, x1, x2)
         self.target.update(momentum)
         return self.watch(loss, z1)
 

@@ -61,7 +61,7 @@ class ContextPrediction(SSLModel):
         def cross_entropy(logits):
             return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(neighbour, logits))
 
-        loss, (logits,) = self.descend(self.locate, cross_entropy, pairs)
+        loss, (logits,) = self.minimize(self.locate, cross_entropy, pairs)
         self.accuracy.update_state(neighbour, logits)
         self.chance.update_state(1 / len(NEIGHBOURS))
         return self.watch(loss)

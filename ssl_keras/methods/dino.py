@@ -107,7 +107,7 @@ class DINO(SSLModel):
         def loss_of(z1, *scores):
             return self.cross_entropy(teacher, scores, temperature)
 
-        loss, (z1, *_) = self.descend(self.compare, loss_of, *views)
+        loss, (z1, *_) = self.minimize(self.compare, loss_of, *views)
         self.target.update(1.0 - (1.0 - self.momentum) * half_cosine(step / self.total_steps))
         self.center.update(teacher)
         return self.watch(loss, z1)

@@ -55,7 +55,7 @@ class EndToEnd(SSLModel):
         x1, x2 = self.make_views(batch)
         order = self.bn.order(self.draws(tf.range(self.bn.batch_size), 1))
         shuffled = self.bn.shuffle(x2, order)
-        loss, (q, _) = self.descend(self.embed, lambda q, k: self.contrast(q, k, order), x1, shuffled)
+        loss, (q, _) = self.minimize(self.embed, lambda q, k: self.contrast(q, k, order), x1, shuffled)
         return self.watch(loss, q)
 
     def embed(self, x_query, x_key):

@@ -115,7 +115,7 @@ class Exemplar(SSLModel):
     def train_step(self, batch):
         classes = batch["index"]
         loss_of = self.triplets if self.form == "triplet" else lambda *logits: self.cross_entropy(classes, *logits)
-        loss, outputs = self.descend(self.transform, loss_of, *self.make_views(batch))
+        loss, outputs = self.minimize(self.transform, loss_of, *self.make_views(batch))
         if self.form == "triplet":
             own, distance, is_own = _distances(outputs)
             nearest = tf.reduce_min(tf.where(is_own, FARTHEST, distance), axis=1)

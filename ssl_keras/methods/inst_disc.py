@@ -64,7 +64,7 @@ class InstDisc(SSLModel):
         (x,) = self.make_views(batch)
         index = batch["index"]
         noise = self.draw_noise(batch) if self.negatives else None
-        loss, (f,) = self.descend(self.embed, lambda f: self.discriminate(f, index, noise), x)
+        loss, (f,) = self.minimize(self.embed, lambda f: self.discriminate(f, index, noise), x)
         self.bank.update(index, f, self.bank_momentum)
         return self.watch(loss, f)
 

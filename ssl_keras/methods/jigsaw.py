@@ -74,7 +74,7 @@ class Jigsaw(SSLModel):
         def cross_entropy(logits):
             return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(order, logits))
 
-        loss, (logits,) = self.descend(self.solve, cross_entropy, tiles)
+        loss, (logits,) = self.minimize(self.solve, cross_entropy, tiles)
         self.accuracy.update_state(order, logits)
         self.chance.update_state(1 / logits.shape[-1])
         return self.watch(loss)

@@ -76,7 +76,7 @@ class MAE(SSLModel):
         def loss_of(painted):
             return self.error(painted, images, noise)
 
-        loss, _ = self.descend(self.paint, loss_of, images, noise)
+        loss, _ = self.minimize(self.paint, loss_of, images, noise)
         return self.watch(loss)
 
     def paint(self, images, noise):

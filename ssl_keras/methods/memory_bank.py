@@ -58,7 +58,7 @@ class MemoryBankContrast(SSLModel):
         (x,) = self.make_views(batch)
         index = batch["index"]
         drawn = self.draw_negatives(index.dtype)
-        loss, (q,) = self.descend(self.embed, lambda q: self.contrast(q, index, drawn), x)
+        loss, (q,) = self.minimize(self.embed, lambda q: self.contrast(q, index, drawn), x)
         self.bank.update(index, q, self.bank_momentum)
         return self.watch(loss, q)
 

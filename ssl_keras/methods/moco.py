@@ -64,7 +64,7 @@ class MoCo(SSLModel):
         x1, x2 = self.make_views(batch)
         queries, keyed = ((x1, x2), (x2, x1)) if self.symmetric else ((x1,), (x2,))
         keys = self.make_keys(keyed)
-        loss, (q1, *_) = self.descend(self.embed_queries, lambda *q: self.contrast(q, keys), *queries)
+        loss, (q1, *_) = self.minimize(self.embed_queries, lambda *q: self.contrast(q, keys), *queries)
         self.target.update(self.momentum)
         # The keys of an image lie side by side: any number of replicas fills the queue in the same order.
         self.queue.enqueue(tf.reshape(tf.stack(keys, axis=1), [-1, self.z_dim]))

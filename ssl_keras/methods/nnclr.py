@@ -53,7 +53,7 @@ class NNCLR(SSLModel):
 
     def train_step(self, batch):
         x1, x2 = self.make_views(batch)
-        loss, (z1, *_) = self.descend(self.project_and_predict, self.contrast, x1, x2)
+        loss, (z1, *_) = self.minimize(self.project_and_predict, self.contrast, x1, x2)
         self.queue.enqueue(losses.l2_normalize(z1))  # after the lookups: else each would find itself
         return self.watch(loss, z1)
 

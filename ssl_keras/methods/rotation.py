@@ -40,7 +40,7 @@ class RotNet(SSLModel):
             """Equation (3): the mean over images of the mean over their rotations."""
             return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(angles, logits))
 
-        loss, (logits,) = self.descend(self.classify, cross_entropy, turned)
+        loss, (logits,) = self.minimize(self.classify, cross_entropy, turned)
         self.accuracy.update_state(angles, logits)
         self.chance.update_state(1 / self.rotations)
         return self.watch(loss)

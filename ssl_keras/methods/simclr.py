@@ -51,7 +51,7 @@ class SimCLR(SSLModel):
         self.temperature, self.loss_scale = temperature, loss_scale
 
     def train_step(self, batch):
-        loss, (z1, _) = self.descend(self.project, self.contrast, *self.make_views(batch))
+        loss, (z1, _) = self.minimize(self.project, self.contrast, *self.make_views(batch))
         return self.watch(loss, z1)
 
     def project(self, x1, x2):

@@ -95,7 +95,7 @@ class SimSiam(SSLModel):
         self.symmetry = symmetry
 
     def train_step(self, batch):
-        loss, (z1, *_) = self.descend(self.project_and_predict, self.siamese_loss, *self.make_views(batch))
+        loss, (z1, *_) = self.minimize(self.project_and_predict, self.siamese_loss, *self.make_views(batch))
         return self.watch(loss, z1)
 
     def make_views(self, batch):

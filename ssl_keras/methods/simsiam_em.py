@@ -71,7 +71,7 @@ class SimSiamEM(SSLModel):
             """Equation (5) as a cosine: each view towards the η that the other one's projection went into."""
             return losses.negative_cosine(p1, eta2) / 2 + losses.negative_cosine(p2, eta1) / 2
 
-        loss, (z1, *_) = self.descend(self.project_and_predict, symmetric_loss, x1, x2)
+        loss, (z1, *_) = self.minimize(self.project_and_predict, symmetric_loss, x1, x2)
         if self.bank is not None:
             self.bank.update(batch["index"], (losses.l2_normalize(f1) + losses.l2_normalize(f2)) / 2, self.average)
         self.refresh()

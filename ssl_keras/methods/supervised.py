@@ -37,7 +37,7 @@ class Supervised(SSLModel):
         def cross_entropy(logits):
             return tf.reduce_mean(self.cross_entropy(tf.one_hot(labels, self.num_classes), logits))
 
-        loss, (logits,) = self.descend(self.classify, cross_entropy, x)
+        loss, (logits,) = self.minimize(self.classify, cross_entropy, x)
         self.accuracy.update_state(labels, logits)
         return self.watch(loss)
 

@@ -88,7 +88,7 @@ class SwAV(SSLModel):
         def loss_of(z1, z2, *scores):
             return self.swapped_prediction(scores, remembered, step >= self.queue_from)
 
-        loss, (z1, z2, *_) = self.descend(self.compare, loss_of, *self.make_views(batch))
+        loss, (z1, z2, *_) = self.minimize(self.compare, loss_of, *self.make_views(batch))
         for queue, z in zip(self.queues, (z1, z2)):
             queue.enqueue(z)
         return self.watch(loss, z1)

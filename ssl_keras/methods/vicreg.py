@@ -52,7 +52,7 @@ class VICReg(SSLModel):
         self.variance = variance if variance_sum else variance / 2
 
     def train_step(self, batch):
-        loss, (z1, _) = self.descend(self.project, self.three_terms, *self.make_views(batch))
+        loss, (z1, _) = self.minimize(self.project, self.three_terms, *self.make_views(batch))
         return self.watch(loss, z1)
 
     def project(self, x1, x2):

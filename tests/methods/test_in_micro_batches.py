@@ -93,7 +93,7 @@ def test_a_step_compiles_with_xla():
     views = plain.make_views(next(iter(harness.batches(1))))
     losses = []
     for method in (plain, pieces):
-        step = tf.function(lambda *v, m=method: m.descend(m.project, m.contrast, *v)[0], jit_compile=True)
+        step = tf.function(lambda *v, m=method: m.minimize(m.project, m.contrast, *v)[0], jit_compile=True)
         losses.append([float(step(*views)) for _ in range(2)])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
     assert losses[0][1] != losses[0][0]
