@@ -13,18 +13,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssl_keras import distribute, export, files, methods, monitor, optim, preview, run_folder
-from ssl_keras.checkpoints import Checkpoints, Position
+from ssl_keras import distribute, export, files, methods, optim, preview, run_folder
 from ssl_keras.config import Config, check_micro_batches, read_run
-from ssl_keras.data import batches, identity, size, sources
-from ssl_keras.data.canvases import CanvasSpec, load_canvases
-from ssl_keras.data.pipeline import BadFilesError, stop_if_too_many
-from ssl_keras.data.probe import probe
+from ssl_keras.data import identity
+from ssl_keras.data import splits as sources
+from ssl_keras.data.canvases import batches
+from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
+from ssl_keras.data.canvases.pipeline import BadFilesError, stop_if_too_many
+from ssl_keras.data.canvases.probe import probe
+from ssl_keras.data.formats import size
 from ssl_keras.errors import UserError
 from ssl_keras.evals import features, knn
 from ssl_keras.interrupts import Signals
 from ssl_keras.nn import norm
 from ssl_keras.nn.backbones import build_backbone
+from ssl_keras.training import monitor
+from ssl_keras.training.checkpoints import Checkpoints, Position
 from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews, center_view
 from ssl_keras.words import counted, nearest

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras import benchmark_views, pillow_views
+from ssl_keras.benchmarks import pillow_views
+from ssl_keras.benchmarks import views as benchmark_views
 from ssl_keras.views import policies
 
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from ssl_keras.checkpoints import Checkpoints, Position
+from ssl_keras.training.checkpoints import Checkpoints, Position
 
 
 def trained(seed=0, steps=3):

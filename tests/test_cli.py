@@ -93,10 +93,11 @@ def test_every_setting_says_what_it_is():
 
 
 def test_choices_that_stand_in_two_places_agree():
-    from ssl_keras import distribute, optim, schedules
-    from ssl_keras.data import size
-    from ssl_keras.data.pipeline import DTYPES
+    from ssl_keras import distribute, optim
+    from ssl_keras.data.canvases.pipeline import DTYPES
+    from ssl_keras.data.formats import size
     from ssl_keras.nn import backbones, norm, vit
+    from ssl_keras.optim import schedules
 
     known = settings()
     for name, choices in {

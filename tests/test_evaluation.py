@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras import evaluation, experiment
+from ssl_keras import experiment
 from ssl_keras.config import Config
-from ssl_keras.data.canvases import CanvasSpec, load_canvases
-from ssl_keras.data.sources import open_source
-from ssl_keras.labelled_data import LabelledData
+from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
+from ssl_keras.data.splits import open_source
+from ssl_keras.evals import run as evaluation
+from ssl_keras.evals.data import LabelledData
 from tests.runs import run_tool
 
 

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import config
-from ssl_keras.data.canvases import CanvasSpec, load_canvases
-from ssl_keras.data.sources import open_source
+from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
+from ssl_keras.data.splits import open_source
 from ssl_keras.evals import features
 from ssl_keras.export import build_encoder, load_encoder, save_keras, save_saved_model
 from ssl_keras.nn.backbones import build_backbone

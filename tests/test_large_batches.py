@@ -4,8 +4,10 @@ import json
 
 import keras
 
-from ssl_keras import benchmark_memory, evaluation, export
+from ssl_keras import export
+from ssl_keras.benchmarks import memory as benchmark_memory
 from ssl_keras.config import Config, read_run
+from ssl_keras.evals import run as evaluation
 from tests.runs import TINY, losses, run_tool
 
 

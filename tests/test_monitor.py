@@ -5,8 +5,9 @@ import keras
 import numpy as np
 import pytest
 
-from ssl_keras import files, monitor
+from ssl_keras import files
 from ssl_keras.methods.base import even_z_std, z_std
+from ssl_keras.training import monitor
 
 
 def test_z_std_of_even_directions_is_one_over_root_d():

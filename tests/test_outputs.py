@@ -12,8 +12,8 @@ from PIL import Image
 
 from ssl_keras import experiment, export, files, preview, run_folder
 from ssl_keras.config import Config
-from ssl_keras.data import permutations
-from ssl_keras.nn import stages
+from ssl_keras.encoders import stages
+from ssl_keras.views.pretext import permutations
 from tests.runs import TINY, run_tool
 
 
@@ -201,7 +201,7 @@ def test_a_link_to_an_export_stays_a_link(encoder, tmp_path):
 
 
 def test_scores_of_two_encoders_of_one_name_stand_beside_each_other(tmp_path):
-    from ssl_keras import evaluation
+    from ssl_keras.evals import run as evaluation
 
     def row(encoder, top1):
         return {"encoder": encoder, "layer": "representation", "eval": "knn", "top1": top1}

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ssl_keras.data import permutations
+from ssl_keras.views.pretext import permutations
 from tests.runs import run_tool
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ssl_keras import experiment
 from ssl_keras.config import Config, read_run
-from ssl_keras.data import sources
+from ssl_keras.data import splits as sources
 from tests.runs import TINY, epochs_written, losses, metrics, run_tool, wait_for
 
 

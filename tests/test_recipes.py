@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import experiment, methods
-from ssl_keras.data import batches
+from ssl_keras.data.canvases import batches
 from ssl_keras.nn import vit
 from tests.test_flagfiles import FLAGFILES, ROOT, read
 

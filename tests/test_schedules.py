@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from ssl_keras.schedules import schedule
+from ssl_keras.optim.schedules import schedule
 
 
 def rates(lr, steps):

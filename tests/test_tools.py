@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssl_keras import evaluation, export
-from ssl_keras.labelled_data import LabelledData
+from ssl_keras import export
+from ssl_keras.evals import run as evaluation
+from ssl_keras.evals.data import LabelledData
 from tests.runs import TINY, run_tool
 
 

@@ -28,7 +28,10 @@ def main():
     for size in args.sizes:
         if size not in ("32", "96", "224"):
             raise UserError(f"--sizes={size}: expected 32, 96 or 224")
-    from ssl_keras import benchmark, benchmark_memory, benchmark_views, files
+    from ssl_keras import files
+    from ssl_keras.benchmarks import memory as benchmark_memory
+    from ssl_keras.benchmarks import training as benchmark
+    from ssl_keras.benchmarks import views as benchmark_views
 
     if args.json:
         files.refuse_foreign(args.json, files.holds_rows)

@@ -16,7 +16,7 @@ flags.DEFINE_string("host", None, "name by which training processes reach this m
 
 def main():
     args = flags.FLAGS
-    from ssl_keras.data import servers
+    from ssl_keras.data.canvases import servers
 
     servers.serve(args.dispatcher_port, args.dispatcher, args.worker, args.host)
 

@@ -18,7 +18,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def main():
     workdir = flags.FLAGS.workdir
     runs = {name: _settings(name, os.path.join(workdir, name)) for name in ("simclr", "supervised")}
-    from ssl_keras import evaluation, experiment, export
+    from ssl_keras import experiment, export
+    from ssl_keras.evals import run as evaluation
 
     experiment.preview_views(runs["simclr"], os.path.join(workdir, "views.png"), images=8, draws=2)
     for name, settings in runs.items():

@@ -46,7 +46,7 @@ cli.define_path("output", None, "also write all rows to this JSON file")
 def main():
     args = flags.FLAGS
     cli.from_flags()  # checked
-    from ssl_keras import evaluation
+    from ssl_keras.evals import run as evaluation
 
     request = evaluation.request_from(
         cli.given(),

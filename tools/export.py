@@ -21,7 +21,7 @@ def main():
             raise UserError(f"--{name} is missing")
     run = read_run(args.workdir)
     from ssl_keras import export, run_folder
-    from ssl_keras.nn import stages
+    from ssl_keras.encoders import stages
 
     run_folder.refuse_own(args.workdir, args.output)
     export.check_output(args.output, args.format)

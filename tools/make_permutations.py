@@ -16,7 +16,7 @@ def main():
     if not args.output:
         raise UserError("--output is missing: name the text file to write")
     from ssl_keras import files
-    from ssl_keras.data import permutations
+    from ssl_keras.views.pretext import permutations
 
     files.refuse_foreign(args.output, permutations.is_list)
     chosen = permutations.greedy(args.count, args.seed, args.tiles)

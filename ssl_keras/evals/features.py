@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ssl_keras.data import batches
-from ssl_keras.data.decode import MAXIMUM
+from ssl_keras.data.canvases import batches
+from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.errors import UserError
 from ssl_keras.views.layer import center_view
 

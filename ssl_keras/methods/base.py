@@ -16,9 +16,10 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
-from ssl_keras import distribute, loop
+from ssl_keras import distribute
 from ssl_keras.errors import UserError
 from ssl_keras.nn.micro_batches import MicroBatches
+from ssl_keras.training import loop
 from ssl_keras.views import draws
 
 

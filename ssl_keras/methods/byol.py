@@ -11,11 +11,12 @@ the gray image, and a blend with it.
 
 import tensorflow as tf
 
-from ssl_keras import losses, schedules
+from ssl_keras import losses
 from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.nn.state import MomentumEncoder
+from ssl_keras.optim import schedules
 
 
 class BYOL(SSLModel):

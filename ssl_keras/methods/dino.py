@@ -20,7 +20,7 @@ from ssl_keras.nn.multi_crop import MultiCrop
 from ssl_keras.nn.norm import normalization
 from ssl_keras.nn.prototypes import Prototypes
 from ssl_keras.nn.state import MomentumEncoder
-from ssl_keras.schedules import half_cosine
+from ssl_keras.optim.schedules import half_cosine
 
 
 class DINO(SSLModel):

@@ -23,7 +23,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.views import draws, render
-from ssl_keras.views.patches import pick
+from ssl_keras.views.pretext.patches import pick
 from ssl_keras.views.seeds import SeedBoxes
 
 FORMS = ("classification", "triplet")

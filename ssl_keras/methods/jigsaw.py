@@ -12,11 +12,11 @@ used reimplementation adds up to 2 levels to them (`channel_shift`), which the t
 import keras
 import tensorflow as tf
 
-from ssl_keras.data import permutations as sets
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.nn.multi_crop import at_size
-from ssl_keras.views.patches import JigsawTiles, input_statistics
+from ssl_keras.views.pretext import permutations as sets
+from ssl_keras.views.pretext.patches import JigsawTiles, input_statistics
 
 
 class Jigsaw(SSLModel):

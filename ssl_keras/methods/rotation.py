@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras.methods.base import SSLModel
-from ssl_keras.views.patches import Rotations
+from ssl_keras.views.pretext.patches import Rotations
 
 
 class RotNet(SSLModel):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from ssl_keras.data.decode import MAXIMUM
+from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.views import boxes, channels, color, draws, exact_color, exemplar_ops, study_ops
 from ssl_keras.views.policies import Policy
 from ssl_keras.views.resample import Matrix, gaussian_kernel, resample, resampling_matrix

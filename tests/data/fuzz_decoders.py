@@ -165,8 +165,8 @@ def _work(form: str, seed: int, start: int, stop: int) -> None:
     import ssl_keras  # isort: skip  # first: sets the environment that TensorFlow reads
     import tensorflow as tf
 
-    from ssl_keras.data.decode import decode, to_canvas
-    from ssl_keras.data.transcode import decodable
+    from ssl_keras.data.formats.decode import decode, to_canvas
+    from ssl_keras.data.formats.transcode import decodable
 
     assert ssl_keras.__version__
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras.data.batches import eval_batches, steps_per_epoch, train_batches
-from ssl_keras.data.canvases import Canvases, CanvasSpec
-from ssl_keras.data.order import epoch_order, own_part
+from ssl_keras.data.canvases.batches import eval_batches, steps_per_epoch, train_batches
+from ssl_keras.data.canvases.memory import Canvases, CanvasSpec
+from ssl_keras.data.canvases.order import epoch_order, own_part
 
 
 def numbered(n):

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssl_keras.data.bmp import is_plain, read_bmp
-from ssl_keras.data.decode import decode
-from ssl_keras.data.transcode import decodable
+from ssl_keras.data.formats.bmp import is_plain, read_bmp
+from ssl_keras.data.formats.decode import decode
+from ssl_keras.data.formats.transcode import decodable
 from tests.data.seeds import bmp, bmp_seeds, rows
 
 RNG = np.random.default_rng(0)

@@ -5,12 +5,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssl_keras.data.batches import eval_batches, train_batches
-from ssl_keras.data.canvases import Canvases, CanvasSpec, load_canvases
-from ssl_keras.data.pipeline import BadFilesError
-from ssl_keras.data.probe import probe
-from ssl_keras.data.sources import open_source, take
-from ssl_keras.data.streams import StreamedCanvases
+from ssl_keras.data.canvases.batches import eval_batches, train_batches
+from ssl_keras.data.canvases.memory import Canvases, CanvasSpec, load_canvases
+from ssl_keras.data.canvases.pipeline import BadFilesError
+from ssl_keras.data.canvases.probe import probe
+from ssl_keras.data.canvases.streams import StreamedCanvases
+from ssl_keras.data.splits import open_source, take
 
 
 def gray_files(root, count, bad=()):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from ssl_keras.data.decode import convert, decode, from_array, to_canvas
+from ssl_keras.data.formats.decode import convert, decode, from_array, to_canvas
 
 RNG = np.random.default_rng(0)
 

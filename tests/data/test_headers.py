@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from ssl_keras.data.decode import decode
-from ssl_keras.data.transcode import decodable, needs_python
+from ssl_keras.data.formats.decode import decode
+from ssl_keras.data.formats.transcode import decodable, needs_python
 from tests.data.seeds import NOISE, SMOOTH, bmp, encoded, exif, gif_seeds, image, png, png_chunk, webp_seeds
 
 TURNED = {1: None, **{number: getattr(Image.Transpose, name) for number, name in (
@@ -377,8 +377,8 @@ def test_jpeg_xl_and_other_formats_are_named():
 
 
 def test_a_folder_with_all_of_them_names_those_that_cannot_be_read(tmp_path):
-    from ssl_keras.data.canvases import CanvasSpec, load_canvases
-    from ssl_keras.data.sources import open_source
+    from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
+    from ssl_keras.data.splits import open_source
 
     baseline = encoded(image("RGB"), "JPEG")
     files = {

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from ssl_keras.data.folders import open_folder
-from ssl_keras.data.image_tree import image_tree
+from ssl_keras.data.folders.image_tree import image_tree
+from ssl_keras.data.sources.folder import open_folder
 
 
 def write(root, *names):

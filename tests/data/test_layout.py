@@ -2,7 +2,7 @@
 
 import pytest
 
-from ssl_keras.data.layout import arrange, split_of
+from ssl_keras.data.folders.layout import arrange, split_of
 
 
 def tree(**counts):

@@ -8,9 +8,9 @@ import pytest
 from absl import logging
 from PIL import Image
 
-from ssl_keras.data.canvases import CanvasSpec, load_canvases
-from ssl_keras.data.pipeline import BadFilesError
-from ssl_keras.data.probe import probe
+from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
+from ssl_keras.data.canvases.pipeline import BadFilesError
+from ssl_keras.data.canvases.probe import probe
 from ssl_keras.data.reading import PatientReader
 from ssl_keras.data.source import Source
 
@@ -94,7 +94,7 @@ def test_loading_waits_and_then_counts_the_file_as_bad(budget):
 
 def test_a_lost_disk_ends_a_stream():
     # More images than are read ahead: the disk is lost in the middle of an epoch.
-    from ssl_keras.data.batches import train_batches
+    from ssl_keras.data.canvases.batches import train_batches
 
     read = Unsteady({})
     stream = load_canvases(source_of(read, 2000), CanvasSpec(4, 1), budget_bytes=0)

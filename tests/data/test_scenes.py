@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from ssl_keras.data import scene_cameras, scene_shapes, scenes
+from ssl_keras.data.scenes import cameras as scene_cameras
+from ssl_keras.data.scenes import scenes
+from ssl_keras.data.scenes import shapes as scene_shapes
 
 
 def nearest_neighbour_accuracy(train, train_labels, test, test_labels):

@@ -12,12 +12,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssl_keras.data.batches import train_batches
-from ssl_keras.data.canvases import CanvasSpec, load_canvases
-from ssl_keras.data.pipeline import BadFilesError
-from ssl_keras.data.served import ServedCanvases
-from ssl_keras.data.sources import open_source, take
-from ssl_keras.data.streams import StreamedCanvases
+from ssl_keras.data.canvases.batches import train_batches
+from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
+from ssl_keras.data.canvases.pipeline import BadFilesError
+from ssl_keras.data.canvases.served import ServedCanvases
+from ssl_keras.data.canvases.streams import StreamedCanvases
+from ssl_keras.data.splits import open_source, take
 from tests.data.test_sources import write_records
 from tests.runs import TINY, losses, run_tool
 

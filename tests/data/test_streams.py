@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras.data.batches import train_batches
-from ssl_keras.data.canvases import CanvasSpec, load_canvases
+from ssl_keras.data.canvases.batches import train_batches
+from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
 from ssl_keras.data.source import Source
 
 BAD = (3, 10, 11, 30)

@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import methods
-from ssl_keras.checkpoints import Checkpoints, Position
 from ssl_keras.evals import features
 from ssl_keras.export import build_encoder, load_encoder, save_keras
+from ssl_keras.training.checkpoints import Checkpoints, Position
 from tests.methods import harness, replicas
 
 every_method = pytest.mark.parametrize("name", methods.names())

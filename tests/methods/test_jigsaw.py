@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras.data import permutations
+from ssl_keras.views.pretext import permutations
 from tests.methods import harness, shortcuts
 
 TINY = {"permutations": 10, "tile_dim": 16, "hidden_dim": 32}

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras.nn import vit
-from ssl_keras.parameter_groups import ParameterGroups
+from ssl_keras.optim.groups import ParameterGroups
 from tests.methods import harness
 
 vit.ARCHITECTURES["vit_two_blocks"] = vit.Architecture(32, 2, 2)  # twelve take a minute to trace

@@ -2,8 +2,8 @@ import keras
 import numpy as np
 import pytest
 
+from ssl_keras.encoders import stages
 from ssl_keras.export import build_encoder
-from ssl_keras.nn import stages
 from ssl_keras.nn.backbones import build_backbone
 
 

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras.data import permutations
 from ssl_keras.nn.backbones import build_backbone
-from ssl_keras.views import patches
-from ssl_keras.views.patches import NEIGHBOURS, JigsawTiles, PatchPairs, Rotations
+from ssl_keras.views.pretext import patches, permutations
+from ssl_keras.views.pretext.patches import NEIGHBOURS, JigsawTiles, PatchPairs, Rotations
 from tests.views.inputs import canvases
 
 SIDE = 32

@@ -1,0 +1,121 @@
+"""Canvases -> batches: {"image": [B, S, S, C], "size": float32 [B, 2], "index": int64 [B], "label": int32
+[B]}.
+
+`index` is an image's row among the canvases, 0 to N - 1, so that it can number the rows of a memory bank; the
+canvases' own `index` tells its number in the source.
+
+The order of an epoch is a function of the seed and the epoch's number alone, so an interrupted run that
+starts again at a step sees the batches that it would have seen.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras.data.canvases.memory import Canvases
+from ssl_keras.data.canvases.order import epoch_order, rows_per_worker
+from ssl_keras.data.canvases.streams import StreamedCanvases
+from ssl_keras.errors import UserError
+
+
+def steps_per_epoch(canvases: Canvases | StreamedCanvases, batch_size: int) -> int:
+    """Whole batches in an epoch; the images left over take part in another epoch's batches, as the order
+    changes.
+
+    Raises:
+        UserError: the data has fewer images than a batch.
+    """
+    if batch_size < 1:
+        raise UserError(f"batch size {batch_size}: expected 1 or more")
+    if batch_size > len(canvases):
+        raise UserError(
+            f"batch size {batch_size} is larger than the data, {len(canvases)} images: "
+            f"use --batch_size={len(canvases)} or less, or more images"
+        )
+    return len(canvases) // batch_size
+
+
+def train_batches(
+    canvases: Canvases | StreamedCanvases,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    steps: int | None = None,
+    shard: tuple[int, int] = (0, 1),
+) -> tf.data.Dataset:
+    """Whole batches of shuffled images, epoch after epoch, each image at most once in an epoch.
+
+    With several workers, worker `index` of `count` gets rows index·B/count to (index+1)·B/count of every batch, with
+    the values that they have in the undivided one, and reads no others. Over all workers each image still comes at
+    most once in an epoch. Where streamed images are unreadable, a worker replaces its own by others of its own, so
+    that its rows and the undivided batch's then hold different images.
+
+    Args:
+        batch_size: the global one, over all workers and replicas; replica r of R gets rows r·B/R to (r+1)·B/R.
+        seed: of the order.
+        start_step: batches of the run that are passed, since its beginning; epoch start_step // steps_per_epoch is
+            entered in its middle, and the images passed are not decoded. For streamed images `expect_bad` comes first.
+        steps: how many batches (default: no end).
+        shard: (index, count) of the worker.
+    Raises:
+        UserError: a batch is larger than the data, or not a multiple of the number of workers.
+    """
+    whole = steps_per_epoch(canvases, batch_size)
+    rows = rows_per_worker(batch_size, shard)
+    if isinstance(canvases, StreamedCanvases):
+        dataset = canvases.train_batches(seed, batch_size, start_step, shard)
+        if steps is not None:
+            dataset = dataset.take(steps).apply(tf.data.experimental.assert_cardinality(steps))
+    else:
+        order = lru_cache(maxsize=2)(lambda epoch: epoch_order(seed, epoch, len(canvases)))
+
+        def chosen(step):
+            epoch, batch = divmod(int(step), whole)
+            first = batch * batch_size + shard[0] * rows
+            return order(epoch)[first : first + rows]  # [B / count]
+
+        numbers = tf.data.Dataset.counter(start_step)
+        dataset = _gathered(canvases, numbers if steps is None else numbers.take(steps), chosen, rows)
+    return dataset.with_options(_options()).prefetch(4)
+
+
+def eval_batches(canvases: Canvases | StreamedCanvases, batch_size: int) -> tf.data.Dataset:
+    """All images once, in their stored order; the last batch may be smaller."""
+    if isinstance(canvases, StreamedCanvases):
+        dataset = canvases.batches_in_order(batch_size)
+    else:
+
+        def rows(step):
+            return np.arange(step * batch_size, min((step + 1) * batch_size, len(canvases)))
+
+        dataset = _gathered(canvases, tf.data.Dataset.range(-(-len(canvases) // batch_size)), rows, None)
+    return dataset.with_options(_options()).prefetch(4)
+
+
+def _gathered(canvases: Canvases, numbers: tf.data.Dataset, rows, batch_size: int | None) -> tf.data.Dataset:
+    """Batches of canvases in memory: one NumPy gather per batch, no work per image."""
+
+    def gather(number):
+        chosen = rows(number)
+        return canvases.images[chosen], canvases.sizes[chosen], chosen, canvases.labels[chosen]
+
+    def batch(number):
+        image, size, index, label = tf.numpy_function(
+            gather, [number], [canvases.images.dtype, tf.float32, tf.int64, tf.int32], stateful=False
+        )
+        return {
+            "image": tf.ensure_shape(image, [batch_size, *canvases.spec.shape]),
+            "size": tf.ensure_shape(size, [batch_size, 2]),
+            "index": tf.ensure_shape(index, [batch_size]),
+            "label": tf.ensure_shape(label, [batch_size]),
+        }
+
+    return numbers.map(batch, num_parallel_calls=2)
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    # Batches come from this process's memory: there are no files that replicas could divide among themselves.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return options

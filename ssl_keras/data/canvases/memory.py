@@ -1,0 +1,133 @@
+"""All images of a source as canvases: in memory where they fit, decoded anew in each epoch where they do not."""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras.data.canvases.pipeline import CanvasSpec, decoded, stop_if_too_many
+from ssl_keras.data.canvases.served import ServedCanvases
+from ssl_keras.data.canvases.streams import StreamedCanvases
+from ssl_keras.data.formats.decode import MAXIMUM
+from ssl_keras.data.reasons import list_bad
+from ssl_keras.data.source import Source
+from ssl_keras.errors import UserError
+
+MEMORY_SHARE = 0.4
+CHUNK = 256
+
+
+@dataclass
+class Canvases:
+    """N images in memory.
+
+    Args:
+        spec: size, channels and dtype.
+        images: [N, S, S, C].
+        sizes: float32 [N, 2], each image's true height and width, px.
+        labels: int32 [N], -1 where an image has none.
+        index: int64 [N], each image's number in its source.
+        bad: (description, reason) of the images that could not be read.
+        class_names: names of the classes, or None.
+        bad_indices: the numbers in the source of `bad`, in the same order.
+    """
+
+    spec: CanvasSpec
+    images: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+    index: np.ndarray
+    bad: list[tuple[str, str]]
+    class_names: tuple[str, ...] | None = None
+    bad_indices: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def sample(self, n: int) -> np.ndarray:
+        """Up to n images spread evenly over the data, float32 [n, S, S, C] in [0, 1]; the same ones each time."""
+        rows = np.linspace(0, len(self) - 1, min(n, len(self))).astype(np.int64)
+        return self.images[rows].astype(np.float32) / MAXIMUM[self.spec.dtype]
+
+    def expect_bad(self, indices: Iterable[int]) -> None:
+        """Checks that the images that could not be read are the ones of an interrupted run, its `bad_indices`.
+
+        Raises:
+            UserError: they are others, so the rows of the canvases, and the batches, would be others too.
+        """
+        then, now = {int(i) for i in indices}, set(self.bad_indices)
+        if then == now:
+            return
+        named = {i: f"{name} ({reason})" for i, (name, reason) in zip(self.bad_indices, self.bad)}
+        changes = [
+            f"{what}: {', '.join(named.get(i, f'number {i}') for i in sorted(which)[:3])}{', ..' * (len(which) > 3)}"
+            for what, which in (("can no longer be read", now - then), ("can be read again", then - now))
+            if which
+        ]
+        raise UserError(
+            f"the data has changed since the run began ({'; '.join(changes)}): bring the files back to how they were, "
+            "or start a new run in another --workdir"
+        )
+
+    def subset(self, rows: np.ndarray) -> "Canvases":
+        """The images at some rows, in their order."""
+        return Canvases(
+            self.spec, self.images[rows], self.sizes[rows], self.labels[rows], self.index[rows], [], self.class_names
+        )
+
+
+def load_canvases(
+    source: Source,
+    spec: CanvasSpec,
+    max_bad_fraction: float = 0.01,
+    progress: Callable[[int, int], None] | None = None,
+    budget_bytes: int | None = None,
+    data_service: str | None = None,
+) -> Canvases | StreamedCanvases:
+    """The canvases of all readable images of a source, in its order.
+
+    Args:
+        max_bad_fraction: how many of the images may be unreadable, 0 to 1.
+        progress: called with (images done, images in all) now and then.
+        budget_bytes: most memory for the images (default: 40 % of the machine's); above it they are streamed.
+        data_service: address (grpc://host:port) of a tf.data service that decodes the training batches.
+    Raises:
+        BadFilesError: more images are unreadable; its `bad` lists them all.
+        UserError: the data service does not answer, or cannot read this kind of source.
+    """
+    if data_service:
+        return ServedCanvases(source, spec, max_bad_fraction, data_service)
+    if len(source) * spec.bytes > (_memory_bytes() * MEMORY_SHARE if budget_bytes is None else budget_bytes):
+        return StreamedCanvases(source, spec, max_bad_fraction)
+
+    images = np.empty((len(source), *spec.shape), spec.dtype)
+    sizes = np.empty((len(source), 2), np.float32)
+    index = np.empty(len(source), np.int64)
+    kept = 0
+    stream = decoded(source, spec, tf.data.Dataset.range(len(source)), indices=lambda positions: positions)
+    for chunk in stream.batch(CHUNK).prefetch(2).as_numpy_iterator():
+        stop = kept + len(chunk["position"])
+        images[kept:stop], sizes[kept:stop], index[kept:stop] = chunk["image"], chunk["size"], chunk["position"]
+        kept = stop
+        if progress:
+            progress(int(chunk["position"][-1]) + 1, len(source))
+
+    index = index[:kept]
+    dropped = np.setdiff1d(np.arange(len(source)), index).tolist()
+    bad = list_bad(source, dropped)
+    stop_if_too_many(bad, len(source), max_bad_fraction)
+    labels = source.labels_if_fine[index]
+    return Canvases(spec, images[:kept], sizes[:kept], labels, index, bad, source.class_names, dropped)
+
+
+def _memory_bytes() -> int:
+    """Memory of the machine, or of the container where that has less."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        if os.path.exists(path):
+            with open(path) as file:
+                limit = file.read().strip()
+            memory = min(memory, int(limit)) if limit.isdecimal() else memory
+    return memory

@@ -1,0 +1,102 @@
+"""Records -> canvases in TensorFlow's threads."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras.data.formats.decode import decode, from_array, to_canvas
+from ssl_keras.data.reasons import examples
+from ssl_keras.data.source import Source
+from ssl_keras.errors import UserError
+
+DTYPES = ("uint8", "uint16", "float32")
+READ_TOGETHER = 16
+
+
+@dataclass(frozen=True)
+class CanvasSpec:
+    """The square that every image of a run becomes: side in px, channels, and dtype (float32: 0 to 1)."""
+
+    size: int
+    channels: int = 3
+    dtype: str = "uint8"
+
+    def __post_init__(self):
+        if self.size < 1 or self.channels < 1 or self.dtype not in DTYPES:
+            raise UserError(f"{self}: expected a size and channels of 1 or more and a dtype of {', '.join(DTYPES)}")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.size, self.size, self.channels
+
+    @property
+    def bytes(self) -> int:
+        return self.size * self.size * self.channels * np.dtype(self.dtype).itemsize
+
+
+class BadFilesError(UserError):
+    """Too many images cannot be read. `bad` lists each as (description, reason)."""
+
+    def __init__(self, bad: list[tuple[str, str]], total: int, allowed: float):
+        self.bad = bad
+        super().__init__(
+            f"{len(bad)} of {total} images ({len(bad) / total:.1%}) cannot be read, more than "
+            f"--max_bad_fraction={allowed:g}: such as {examples(bad)}"
+        )
+
+
+def stop_if_too_many(bad: list[tuple[str, str]], total: int, allowed: float) -> None:
+    """Raises BadFilesError where more than the share `allowed` of `total` images are bad."""
+    if len(bad) > allowed * total:
+        raise BadFilesError(bad, total, allowed)
+
+
+def decoded(
+    source: Source,
+    spec: CanvasSpec,
+    positions: tf.data.Dataset,
+    indices: Callable[[np.ndarray], np.ndarray],
+    is_lost: Callable[[], bool] = lambda: False,
+) -> tf.data.Dataset:
+    """The canvases at a data set of positions, in that order; those that cannot be read are missing.
+
+    Args:
+        positions: int64 scalars.
+        indices: positions int64 [K] -> numbers in the source [K].
+        is_lost: asked now and then; once it holds, the data set ends.
+    Returns:
+        {"position": int64, "image": [S, S, C], "size": float32 [2]}: size is the true height and width, px.
+    """
+
+    def pixels(positions):
+        return np.stack([source.patient_read(int(i)) for i in indices(positions)])
+
+    def files(positions):
+        chunk = np.empty(len(positions), object)
+        for row, i in enumerate(indices(positions)):
+            try:
+                chunk[row] = source.patient_read(int(i))
+            except Exception:  # whatever is wrong with a file, `list_bad` names it
+                chunk[row] = b""  # no image decodes from this
+        return chunk, not is_lost()
+
+    def read(positions):
+        if source.arrays:
+            channels, dtype = source.arrays
+            raw = tf.numpy_function(pixels, [positions], dtype, stateful=False)
+            return positions, tf.ensure_shape(raw, [None, None, None, channels]), True
+        raw, go_on = tf.numpy_function(files, [positions], [tf.string, tf.bool], stateful=False)
+        return positions, tf.ensure_shape(raw, [None]), tf.ensure_shape(go_on, [])
+
+    def canvas(position, raw):
+        image = (from_array if source.arrays else decode)(raw, spec.channels, spec.dtype)
+        size = tf.cast(tf.shape(image)[:2], tf.float32)
+        return {"position": position, "image": to_canvas(image, spec.size), "size": size}
+
+    # Python is entered once for a few records: entering it costs more than reading a small one.
+    chunks = positions.batch(READ_TOGETHER).map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    chunks = chunks.take_while(lambda positions, raw, go_on: go_on)
+    records = chunks.map(lambda positions, raw, go_on: (positions, raw)).unbatch()
+    return records.map(canvas, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)

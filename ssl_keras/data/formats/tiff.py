@@ -1,0 +1,294 @@
+"""Pixels of TIFF files: the first page, upright, of whole numbers of up to 16 bits, or a sentence on why not.
+
+TIFF holds pixels of any kind (TIFF 6.0, Adobe 1992; BigTIFF; Adobe's Technical Notes 1 to 3). Two ways lead to ours:
+
+* What is stored as it is or packed without loss is unpacked to bytes, and the bytes become pixels here. libtiff
+  unpacks, by way of Pillow, told that they are an 8-bit gray image: Pillow itself drops half of a 16-bit colour's bits.
+* Fax pages and JPEG tiles are decoded by Pillow, to 8 bits.
+"""
+
+import contextlib
+import io
+import struct
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from ssl_keras.data.formats.size import check_pixels
+from ssl_keras.errors import UserError
+
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
+WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
+STRIPS, STRIP_BYTES, ORIENTATION, SAMPLES, STRIP_HEIGHT, PLANAR = 273, 279, 274, 277, 278, 284
+PREDICTOR, COLOUR_MAP, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES = 317, 320, 322, 323, 324, 325
+INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT = 332, 338, 339
+
+PACKINGS = {5: "LZW", 8: "ZIP", 32946: "ZIP", 32773: "PackBits", 34925: "LZMA", 50000: "Zstandard"}
+UNPACKED, PACK_BITS, JPEG, FAX = 1, 32773, 7, (2, 3, 4)
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
+COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}  # samples of each
+NAMES = {4: "a transparency mask", YCBCR: "YCbCr", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "a sensor's raw"}
+PREMULTIPLIED, STRAIGHT = 1, 2  # two kinds of alpha
+LARGEST_TILE = 2**26
+REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+AS_NPY = "save it as .npy, [N, H, W, C]"
+
+
+def is_tiff(encoded: bytes) -> bool:
+    """Whether a file calls itself a TIFF."""
+    return encoded[:4] in MAGIC
+
+
+def tiff_pixels(encoded: bytes) -> np.ndarray:
+    """The first page, upright: uint8 or uint16 [H, W, C], C of 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha).
+
+    Values span the dtype's whole range whatever their bits: 4 bits become 8, 12 bits become 16. White is the maximum.
+
+    Raises:
+        UserError: it is damaged, too large, or of a kind that would not be read rightly; the message says which.
+    """
+    if encoded[:4] == b"MM\0+":
+        raise UserError("BigTIFF of the big-endian kind, which is not read: save it as little-endian or classic TIFF")
+    with _damage_told():
+        tags = _tags(encoded)
+        refusal = _refusal(tags)
+        height, width = tags[HEIGHT], tags[WIDTH]
+    if refusal:
+        raise UserError(refusal)
+    check_pixels(height * width)
+    with _damage_told():
+        if tags.get(COMPRESSION, 1) in (JPEG, *FAX):
+            return _rendered(encoded)
+        return _decoded(encoded, tags)
+
+
+@contextlib.contextmanager
+def _damage_told() -> Iterator[None]:
+    """Whatever a damaged file makes fail, as a UserError in words."""
+    try:
+        yield
+    except KeyError as error:
+        raise UserError(f"damaged TIFF: it lacks the tag {error}") from None
+    except (ValueError, OSError, SyntaxError, TypeError, IndexError, OverflowError, MemoryError, struct.error) as error:
+        raise UserError(f"damaged TIFF: {error}") from None
+
+
+def _tags(encoded: bytes) -> ImageFileDirectory_v2:
+    """What the first page's directory says."""
+    file = io.BytesIO(encoded)
+    tags = ImageFileDirectory_v2(encoded[:16] if encoded[2] == 43 else encoded[:8])
+    file.seek(tags.next)
+    tags.load(file)
+    height, width = tags.get(HEIGHT), tags.get(WIDTH)
+    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
+        raise UserError("it does not say its size")
+    return tags
+
+
+def _photometric(tags: ImageFileDirectory_v2) -> int:
+    """What the numbers mean; where that is left out, what libtiff takes them for."""
+    guess = RGB if _samples(tags) >= 3 else WHITE_IS_ZERO if tags.get(COMPRESSION, 1) in FAX else BLACK_IS_ZERO
+    return tags.get(PHOTOMETRIC, guess)
+
+
+def _samples(tags: ImageFileDirectory_v2) -> int:
+    return tags.get(SAMPLES, 1)
+
+
+def _extra(tags: ImageFileDirectory_v2) -> tuple[int, ...]:
+    """Kinds of the samples beyond the colour's; RGB's fourth without a word is taken for alpha, as is the custom."""
+    count = _samples(tags) - COLOURS[_photometric(tags)]
+    kinds = tuple(tags.get(EXTRA_SAMPLES, ()))
+    if not kinds and _photometric(tags) == RGB and count == 1:
+        kinds = (STRAIGHT,)
+    return (*kinds, *[0] * count)[:count]
+
+
+def _refusal(tags: ImageFileDirectory_v2) -> str | None:
+    """Why a page of this kind is not read, or None where it is."""
+    bits, forms = set(tags.get(BITS, (1,))), set(tags.get(SAMPLE_FORMAT, (1,)))
+    photometric, packing = _photometric(tags), tags.get(COMPRESSION, 1)
+    samples = _samples(tags)
+    depth = max(bits)
+    wanted = "expected whole numbers of 1 to 16 bits, not negative"
+    if not forms <= {1, 4}:
+        what = {2: "signed whole numbers", 3: "floats", 5: "complex numbers", 6: "complex numbers"}.get(max(forms), "")
+        advice = "float32 from 0 to 1" if depth > 16 or 3 in forms else "uint16 or float32"
+        return f"TIFF of {depth}-bit {what or 'unknown numbers'}: {wanted}; {AS_NPY}, {advice}"
+    if depth > 16:
+        return f"TIFF of {depth}-bit whole numbers: {wanted}; {AS_NPY}, float32 from 0 to 1"
+    if len(bits) > 1:
+        return f"TIFF of {' and '.join(map(str, sorted(bits)))} bits: expected as many for each sample; save it as PNG"
+    if photometric not in COLOURS or (photometric == YCBCR and packing != JPEG):
+        name = NAMES.get(photometric, f"kind {photometric}")
+        return f"TIFF in {name} colours, which are not read: save it as gray or RGB"
+    if photometric == CMYK and tags.get(INK_SET, 1) != 1:
+        return "TIFF in inks that are not CMYK: save it as RGB"
+    extra = _extra(tags)
+    if samples < COLOURS[photometric] or len(extra) > 1 or (extra == (0,) and photometric != RGB):
+        return (
+            f"TIFF of {samples} bands, photometric kind {photometric}: expected gray or RGB, with one alpha at most; "
+            f"{AS_NPY.replace('C]', f'{samples}]')}"
+        )
+    if packing in FAX:
+        return None if (depth, samples) == (1, 1) else "TIFF of a fax's packing, but not of one bit: save it as PNG"
+    if packing == JPEG:
+        is_plain = depth == 8 and not extra and tags.get(PLANAR, 1) == 1
+        return None if is_plain else "TIFF of JPEG tiles of another kind than 8-bit gray or colour: save it as PNG"
+    if packing not in (UNPACKED, *PACKINGS):
+        return f"TIFF of the packing {packing}, which is not read: save it uncompressed, LZW or ZIP"
+    if _predictor(tags) not in ((1, 2) if depth in (8, 16) else (1,)):
+        return f"TIFF of {depth} bits with the predictor {_predictor(tags)}, which is not read: save it without"
+    return None
+
+
+def _predictor(tags: ImageFileDirectory_v2) -> int:
+    return 1 if tags.get(COMPRESSION, 1) in (UNPACKED, PACK_BITS) else tags.get(PREDICTOR, 1)
+
+
+def _rendered(encoded: bytes) -> np.ndarray:
+    """What Pillow decodes to 8 bits by itself."""
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded)))
+    return np.atleast_3d(np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB")))
+
+
+def _decoded(encoded: bytes, tags: ImageFileDirectory_v2) -> np.ndarray:
+    """Pixels of stored numbers."""
+    samples, photometric = _stored(encoded, tags), _photometric(tags)
+    bits = max(tags.get(BITS, (1,)))
+    colour, alpha = np.split(samples, [COLOURS[photometric]], -1)
+    if photometric == PALETTE:
+        table = np.array(tags[COLOUR_MAP], np.uint16).reshape(3, 2**bits).T
+        colour = (table >> 8 if table.max() > 255 else table).astype(np.uint8)[colour[..., 0]]  # some write 8 bits
+        alpha = _spread(alpha, bits) if bits <= 8 else (alpha >> 8).astype(np.uint8)
+    else:
+        colour, alpha = _spread(colour, bits), _spread(alpha, bits)
+    maximum = np.iinfo(colour.dtype).max
+    kind = _extra(tags)
+    if kind == (PREMULTIPLIED,):
+        shares = np.round(colour * (float(maximum) / np.maximum(alpha, 1)))
+        colour = np.minimum(shares, maximum).astype(colour.dtype)
+    if photometric == WHITE_IS_ZERO:
+        colour = maximum - colour
+    if photometric == CMYK:
+        paper = 1.0 - colour / float(maximum)
+        colour = np.round(paper[..., :3] * paper[..., 3:] * maximum).astype(colour.dtype)
+    if kind and kind != (0,):
+        colour = np.concatenate([colour, alpha], -1)
+    return _upright(colour, tags.get(ORIENTATION, 1))
+
+
+def _spread(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Numbers of so many bits over the whole range of their dtype."""
+    maximum = np.iinfo(samples.dtype).max
+    most = 2**bits - 1
+    if maximum == most:
+        return samples
+    return ((samples * np.uint32(2 * maximum) + np.uint32(most)) // np.uint32(2 * most)).astype(samples.dtype)
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
+
+
+def _stored(encoded: bytes, tags: ImageFileDirectory_v2) -> np.ndarray:
+    """The numbers as stored, uint8 (up to 8 bits) or uint16 [H, W, samples]."""
+    count, bits = _samples(tags), max(tags.get(BITS, (1,)))
+    height, width = tags[HEIGHT], tags[WIDTH]
+    is_tiled = TILES in tags
+    if is_tiled:
+        across, block_height, block_width = -(-width // tags[TILE_WIDTH]), tags[TILE_HEIGHT], tags[TILE_WIDTH]
+    else:
+        across, block_height, block_width = 1, min(tags.get(STRIP_HEIGHT, height), height), width
+    if block_height * block_width > max(height * width, LARGEST_TILE):
+        raise UserError(f"it has tiles of {block_width} x {block_height}")
+    down = -(-height // block_height)
+    planes = count if tags.get(PLANAR, 1) == 2 else 1
+    row_bytes = -(-block_width * (count // planes) * bits // 8)
+    # The rows that the blocks hold: of the last strip, only those of the image.
+    rows = [block_height] * down if is_tiled else [block_height] * (down - 1) + [height - block_height * (down - 1)]
+
+    number = planes * down * across
+    offsets = tags[TILES if is_tiled else STRIPS][:number]
+    sizes = tags.get(TILE_BYTES if is_tiled else STRIP_BYTES, ())[:number]
+    if tags.get(COMPRESSION, 1) == UNPACKED:  # known without the file's word for it, which some writers get wrong
+        sizes = [row_bytes * rows[k // across % down] for k in range(number)]
+    if not len(offsets) == len(sizes) == number:
+        raise UserError(f"it names {len(offsets)} of its {number} strips or tiles")
+    blocks = [_block(encoded, at, size, tags) for at, size in zip(offsets, sizes)]
+
+    found = []
+    for plane in range(planes):
+        own = blocks[plane * down * across :][: down * across]
+        if tags.get(COMPRESSION, 1) == UNPACKED:
+            parts = [np.frombuffer(block, np.uint8).reshape(-1, row_bytes) for block in own]
+        else:
+            parts = _unpacked(own, tags[COMPRESSION], rows, across, row_bytes, is_tiled)
+        grid = [np.stack(parts[y * across :][:across], 1) for y in range(down)]
+        stored = np.concatenate(grid)  # [rows, blocks across, bytes]
+        numbers = _numbers(stored, bits, tags.prefix == b"II", block_width * (count // planes))
+        numbers = numbers.reshape(len(stored), across, block_width, count // planes)
+        if _predictor(tags) == 2:  # each number is stored as its difference from the pixel to the left, in its block
+            numbers = np.cumsum(numbers, axis=2, dtype=numbers.dtype)
+        found.append(numbers.reshape(len(stored), across * block_width, -1)[:height, :width])
+    return np.concatenate(found, -1)
+
+
+def _block(encoded: bytes, at: int, size: int, tags: ImageFileDirectory_v2) -> bytes:
+    if at == 0 or size == 0:
+        raise UserError("a strip or tile of it is left out")
+    if at + size > len(encoded):
+        raise UserError("it is cut off")
+    block = encoded[at : at + size]
+    return block.translate(REVERSED) if tags.get(FILL_ORDER, 1) == 2 else block
+
+
+def _unpacked(
+    blocks: list[bytes], packing: int, rows: list[int], across: int, row_bytes: int, is_tiled: bool
+) -> list[np.ndarray]:
+    """Packed blocks as uint8 [rows, row_bytes] each: libtiff takes them for an image of one byte a pixel."""
+    offsets = np.cumsum([8] + [len(block) for block in blocks])
+    fields = {WIDTH: row_bytes * across, HEIGHT: sum(rows), BITS: 8, COMPRESSION: packing, PHOTOMETRIC: BLACK_IS_ZERO}
+    if is_tiled:
+        fields |= {TILE_WIDTH: row_bytes, TILE_HEIGHT: rows[0], TILES: offsets[:-1], TILE_BYTES: np.diff(offsets)}
+    else:
+        fields |= {STRIP_HEIGHT: rows[0], STRIPS: offsets[:-1], STRIP_BYTES: np.diff(offsets)}
+    file = _file(b"".join(blocks), fields)
+    image = np.asarray(Image.open(io.BytesIO(file)))
+    edges = np.cumsum(rows)[:-1]
+    return [part for row in np.split(image, edges) for part in np.split(row, across, 1)]
+
+
+def _file(body: bytes, fields: dict[int, int | np.ndarray]) -> bytes:
+    """A TIFF of a header, what follows it and one directory: 32-bit numbers by tag."""
+    body += b"\0" * (len(body) % 2)
+    directory, beyond = struct.pack("<H", len(fields)), b""
+    start = 8 + len(body) + 2 + 12 * len(fields) + 4
+    for tag, values in sorted(fields.items()):
+        values = np.atleast_1d(values).astype("<u4").tobytes()
+        place = values if len(values) == 4 else struct.pack("<I", start + len(beyond))
+        beyond += values if len(values) > 4 else b""
+        directory += struct.pack("<HHI", tag, 4, len(values) // 4) + place
+    return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + directory + bytes(4) + beyond
+
+
+def _numbers(stored: np.ndarray, bits: int, is_little: bool, count: int) -> np.ndarray:
+    """uint8 [..., bytes] -> [..., count] numbers of so many bits, packed high bit first unless whole bytes."""
+    if bits == 8:
+        return stored
+    if bits == 16:
+        return np.ascontiguousarray(stored).view("<u2" if is_little else ">u2").astype(np.uint16)
+    each = np.unpackbits(stored, axis=-1)[..., : count * bits].reshape(*stored.shape[:-1], count, bits)
+    if bits == 1:
+        return each[..., 0]
+    whole = 8 if bits < 8 else 16
+    each = np.packbits(np.pad(each, [(0, 0)] * (each.ndim - 1) + [(whole - bits, 0)]), axis=-1)
+    return each[..., 0] if whole == 8 else each.view(">u2")[..., 0].astype(np.uint16)

@@ -1,0 +1,95 @@
+"""A folder of image files as a source."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ssl_keras.data.folders.image_tree import EXTENSIONS, image_tree
+from ssl_keras.data.folders.layout import Layout, Part, arrange
+from ssl_keras.data.formats.transcode import decodable
+from ssl_keras.data.source import Places, Source
+from ssl_keras.errors import UserError
+from ssl_keras.words import counted, listing, shown
+
+
+def open_folder(path: str, split: str = "train") -> Source:
+    """All image files below a folder, in the order of their sorted paths; links are followed.
+
+    `layout.arrange` says which subfolders are splits and which are classes; `image_tree` says what is an image. What
+    was passed over, and what the subfolders were taken for, stands in the source's remarks.
+
+    Args:
+        path: the folder, absolute or relative, with `~` or without.
+        split: "train": the training images, which are all where there are no splits; "test": those to score on.
+
+    Raises:
+        UserError: there is no such folder, or no such images in it.
+    """
+    root = Path(os.path.expanduser(path))
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        raise UserError(f"folder:{path}: {root.absolute()} {what}")
+    tree = image_tree(str(root))
+    if not tree.images:
+        found = "".join(f"; {remark}" for remark in tree.remarks())
+        raise UserError(f"no images below {root.absolute()}: looked for {' '.join(EXTENSIONS)}{found}")
+    try:
+        layout = arrange(tree.images, tree.folders)
+    except ValueError as error:
+        raise UserError(f"{root.absolute()}: {error}") from None
+    scored = _scored_on(layout)
+    class_names = tuple(layout.train.class_counts) or None
+    if split == "train":
+        remarks = [*tree.remarks(), *layout.remarks, *_said_of_splits(layout, scored), *layout.train.remarks()]
+        if class_names:
+            remarks.append(f"{len(class_names)} classes: {listing(layout.train.class_counts)}")
+        return _source(root, layout.train, class_names, scored is not None, remarks)
+    if scored is None:
+        raise UserError(f"{root} has no test images of its own: expected the subfolders train and test (or val)")
+    return _source(root, scored, class_names, True, scored.remarks())
+
+
+def _scored_on(layout: Layout) -> Part | None:
+    """The held-out part that evaluations score on: the first with classes, or the first of all."""
+    return next((part for part in layout.held_out if part.classes), next(iter(layout.held_out), None))
+
+
+def _said_of_splits(layout: Layout, scored: Part | None) -> list[str]:
+    if scored is None:
+        return []
+    score = f", {_sized(scored)} for scores" if scored.classes else ""
+    unused = [_sized(part) for part in layout.held_out if part is not scored or not score]
+    return [
+        f"splits: {_sized(layout.train)} for training{score}" + (f"; not used: {', '.join(unused)}" if unused else "")
+    ]
+
+
+def _sized(part: Part) -> str:
+    return f"{shown(part.name)} ({counted(len(part.paths), 'image')}{'' if part.classes else ', no classes'})"
+
+
+def _source(root: Path, part: Part, class_names: tuple[str, ...] | None, has_test: bool, remarks: list[str]) -> Source:
+    name, paths = str(root / part.name), part.paths
+    label = None
+    if class_names and part.classes:
+        numbers = {name: number for number, name in enumerate(class_names)} | {None: -1}
+        unknown = sorted(set(part.class_counts) - set(class_names))
+        if unknown:
+            raise UserError(
+                f"{name} has the classes {listing(dict.fromkeys(unknown, ''))} that the training images do not have: "
+                f"{listing(dict.fromkeys(class_names, ''))}"
+            )
+        label = lambda i: numbers[part.classes[i]]  # noqa: E731
+    return Source(
+        name=name,
+        length=len(paths),
+        read=lambda i: decodable((root / paths[i]).read_bytes()),
+        describe=lambda i: shown(str(root / paths[i])),
+        label=label,
+        class_names=class_names,
+        has_test_split=has_test,
+        sorted_by_name=True,
+        places=Places([str(root / path) for path in paths], np.arange(len(paths))),
+        remarks=tuple(remarks),
+    )

@@ -1,0 +1,158 @@
+"""Sources that give pixels: an .npy file of one array, and the built-in renderers."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ssl_keras.data.axes import doubt
+from ssl_keras.data.source import LARGEST_LABEL, Source
+from ssl_keras.errors import UserError
+
+BUILTIN = ("scenes", "depth_scenes")
+DTYPES = ("uint8", "uint16", "float32")
+LOOKED_AT = 64  # images, for advice on a dtype
+
+
+def open_npy(path: str) -> Source:
+    """An array of images [N, H, W, C] or [N, H, W], uint8, uint16 or float32 in [0, 1], in any byte order, mapped and
+    not read into memory.
+
+    Labels come from the file of the same name that ends in `.labels.npy` (integer [N]), where there is one.
+
+    Raises:
+        UserError: the file holds something else; the message says what, and how to make it right. Axes that look like
+            another order are left to `Source.doubt`.
+    """
+    if not os.path.isfile(path):
+        raise UserError(f"no file {path!r}: npy:PATH names one .npy file")
+    images = _load(path, mmap_mode="r")
+    if images.ndim == 2:
+        raise UserError(
+            f"{path} holds {list(images.shape)}: expected images [N, H, W, C] or [N, H, W]; save array[np.newaxis] if "
+            "it is one gray picture, or array.reshape(N, H, W) if each row is one"
+        )
+    if images.ndim not in (3, 4) or not images.size:
+        empty = ", which is empty" if not images.size else ""
+        raise UserError(f"{path} holds {list(images.shape)}{empty}: expected images [N, H, W, C] or [N, H, W]")
+    native = images.dtype.newbyteorder("=")
+    if native.name not in DTYPES:
+        raise UserError(
+            f"{path} holds {images.dtype}: expected uint8, uint16, or float32 with values from 0 to 1; save "
+            f"{_cast(images)}"
+        )
+    labels = _npy_labels(path, len(images))
+
+    def read(i: int) -> np.ndarray:
+        image = np.array(images[i], native, order="C")
+        return image[..., np.newaxis] if image.ndim == 2 else image
+
+    return Source(
+        name=Path(path).name,
+        length=len(images),
+        read=read,
+        describe=lambda i: f"{path}[{i}]",
+        label=None if labels is None else lambda i: int(labels[i]),
+        arrays=(images.shape[3] if images.ndim == 4 else 1, native.name),
+        doubt=doubt(path, images.shape),
+    )
+
+
+def _load(path: str | Path, mmap_mode: str | None = None) -> np.ndarray:
+    """The array of an .npy file; UserError in words where there is none."""
+    try:
+        found = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path} is not an .npy file of plain numbers: {reason}") from None
+    if not isinstance(found, np.ndarray):
+        names = sorted(found.files)
+        raise UserError(
+            f"{path} is an .npz archive of {', '.join(names) or 'nothing'}: expected an .npy file of one array; save "
+            f"np.load('{path}')[{names[0] if names else 'NAME'!r}] by np.save"
+        )
+    return found
+
+
+def _cast(images: np.ndarray) -> str:
+    """How to make plain pixels of an array of another dtype, by a look at some of its images."""
+    kind = images.dtype.kind
+    if kind == "b":
+        return "array.astype(np.uint8) * 255"
+    if kind not in "iuf":
+        return "an array of plain numbers"
+    some = images[np.unique(np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images))).astype(int))]
+    low, high = some.min(), some.max()
+    if kind == "f":
+        if low >= 0 and high <= 1:
+            return "array.astype(np.float32)"
+        return "((array - array.min()) / np.ptp(array)).astype(np.float32)"
+    for dtype in ("uint8", "uint16"):
+        if low >= 0 and high <= np.iinfo(dtype).max:
+            return f"array.astype(np.{dtype})"
+    return "((array - array.min()) / float(np.ptp(array))).astype(np.float32)"
+
+
+def _npy_labels(path: str, count: int) -> np.ndarray | None:
+    beside = Path(path).with_suffix(".labels.npy")
+    if not beside.is_file():
+        return None
+    labels = _load(beside)
+    wanted = f"expected one whole number for each of {count} images"
+    if labels.shape != (count,):
+        advice = ""
+        if labels.size == count:
+            advice = "; save labels.reshape(-1)"
+        elif labels.ndim == 2 and len(labels) == count:
+            advice = "; save labels.argmax(1) where these are one-hot"
+        raise UserError(f"{beside} holds {labels.dtype} {list(labels.shape)}: {wanted}{advice}")
+    if labels.dtype.kind not in "iu":
+        advice = {
+            "U": "np.unique(labels, return_inverse=True)[1]",
+            "S": "np.unique(labels, return_inverse=True)[1]",
+            "b": "labels.astype(np.int64)",
+            "f": "labels.astype(np.int64)",
+        }.get(labels.dtype.kind, "an array of integers")
+        raise UserError(f"{beside} holds {labels.dtype} {list(labels.shape)}: {wanted}; save {advice}")
+    wrong = labels[(labels < -1) | (labels > LARGEST_LABEL)]
+    if wrong.size:
+        raise UserError(
+            f"{beside} holds the label {wrong[0]}: expected classes from 0 to {LARGEST_LABEL}, and -1 for an image "
+            "that has none; save np.unique(labels, return_inverse=True)[1] to number them anew"
+        )
+    return labels
+
+
+def open_builtin(rest: str, split: str, size: int, seed: int) -> Source:
+    """Rendered images: `scenes` (colour, 8 bit) or `depth_scenes` (one channel, 16 bit), with the class of
+    each.
+
+    Args:
+        rest: NAME or NAME:N; N training images (default 4000), a quarter as many test images.
+        split: "train" or "test"; no image is in both.
+        size: side, px.
+        seed: which images.
+    """
+    from ssl_keras.data.scenes import scenes
+
+    name, _, count = rest.partition(":")
+    if name not in BUILTIN:
+        raise UserError(f"unknown built-in data {name!r}: expected one of {', '.join(BUILTIN)}")
+    if count and not (count.isdecimal() and int(count) >= 4):
+        raise UserError(f"builtin:{rest}: expected a number of images of 4 or more after the name, not {count!r}")
+    length = int(count or 4000)
+    first = 0
+    if split == "test":
+        length, first = length // 4, scenes.TEST_OFFSET
+    render = scenes.render_image if name == "scenes" else scenes.render_depth_image
+    return Source(
+        name=f"builtin:{name} {split}",
+        length=length,
+        read=lambda i: render(first + i, size, seed),
+        describe=lambda i: f"builtin:{name} image {first + i}",
+        label=lambda i: int(scenes.label(first + i, seed)),
+        class_names=tuple(scenes.CLASS_NAMES),
+        has_test_split=True,
+        arrays=(3, "uint8") if name == "scenes" else (1, "uint16"),
+    )
