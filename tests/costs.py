@@ -77,6 +77,8 @@ class Costs:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter):
+        if not self.phases:
+            return
         terminalreporter.section(f"dearest {SHOWN}, in seconds of processor time")
         for seconds, what in sorted(self.phases, reverse=True)[:SHOWN]:
             terminalreporter.write_line(f"{seconds:7.1f} {what}")
