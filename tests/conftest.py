@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from tests.data import odd_folder
+
 assert ssl_keras.__version__
 pytest_plugins = ["tests.costs"]
 _CPU = tf.config.list_physical_devices("CPU")[0]
@@ -30,6 +32,14 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("SSL_KERAS_TEST_DATA is not set: it names the folder of real test images")
     return Path(folder)
+
+
+@pytest.fixture(scope="module", params=["made", "real"])
+def folder_example(request, tmp_path_factory) -> Path:
+    """A folder with broken and unusual files among its photos: one that is made here, and the real one."""
+    if request.param == "real":
+        return request.getfixturevalue("real_data") / "folder_example"
+    return odd_folder.write(tmp_path_factory.mktemp("odd") / "folder_example")
 
 
 @pytest.fixture(scope="session")

@@ -14,16 +14,17 @@ from ssl_keras.data.splits import open_source
 from ssl_keras.evals import features
 from ssl_keras.export import build_encoder, load_encoder, save_keras, save_saved_model
 from ssl_keras.nn.backbones import build_backbone
+from ssl_keras.views.layer import center_view
 from tests.runs import TINY, run_tool
 
 SIZE, CANVAS = 24, 32
 
 WITHOUT_PACKAGE = """
 import sys, numpy as np, keras
-x = np.load(sys.argv[2])
-h = keras.saving.load_model(sys.argv[1], compile=False)(x, training=False)
+for path in sys.argv[1:]:
+    h = keras.saving.load_model(path + ".keras", compile=False)(np.load(path + ".x.npy"), training=False)
+    np.save(path + ".h.npy", h)
 assert not any(name.startswith("ssl_keras") for name in sys.modules)
-np.save(sys.argv[3], h)
 """
 
 
@@ -41,42 +42,33 @@ def shipped(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_run_file_and_saved_model_agree_on_files_of_every_kind(shipped, real_data, tmp_path, dtype):
-    source = open_source(f"folder:{real_data}/folder_example")
-    canvases = load_canvases(source, CanvasSpec(CANVAS, 3, dtype))
+def test_run_file_and_saved_model_agree_on_files_of_every_kind(shipped, folder_example):
+    source = open_source(f"folder:{folder_example}")
     kinds = ("cells/cell_00", "gray16", "cmyk", "one_pixel", "palette_alpha", "exif_rotated", "photo_0000")
-    rows = [r for r, i in enumerate(canvases.index) if any(kind in source.describe(int(i)) for kind in kinds)]
-    assert len(rows) >= 15
-    encoder = load_encoder(str(shipped / f"{dtype}.keras"))
-    embed = features.embedder(features.encode_with(encoder), SIZE)
-    run = embed(canvases.images[rows]).numpy()
+    run = {}
+    for dtype in ("uint8", "uint16"):
+        canvases = load_canvases(source, CanvasSpec(CANVAS, 3, dtype))
+        rows = [r for r, i in enumerate(canvases.index) if any(kind in source.describe(int(i)) for kind in kinds)]
+        assert len(rows) >= 15
+        encoder = load_encoder(str(shipped / f"{dtype}.keras"))
+        run[dtype] = features.embedder(features.encode_with(encoder), SIZE)(canvases.images[rows]).numpy()
+        np.save(
+            shipped / f"{dtype}.x.npy",
+            center_view(canvases.images[rows], SIZE).numpy() * {"uint8": 255, "uint16": 65535}[dtype],
+        )
+        serve = tf.saved_model.load(str(shipped / dtype)).signatures["serving_default"]
+        encoded = tf.constant([source.read(int(canvases.index[r])) for r in rows])
+        found = serve(image_bytes=encoded)["features"]
+        np.testing.assert_allclose(found, run[dtype], atol=1e-4, err_msg=f"SavedModel, {dtype}")
 
-    from ssl_keras.views.layer import center_view
-
-    raw = center_view(canvases.images[rows], SIZE).numpy() * {"uint8": 255, "uint16": 65535}[dtype]
-    np.save(tmp_path / "x.npy", raw)
-    subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            WITHOUT_PACKAGE,
-            str(shipped / f"{dtype}.keras"),
-            tmp_path / "x.npy",
-            tmp_path / "h.npy",
-        ],
-        check=True,
-        cwd=tmp_path,
-    )
-    np.testing.assert_allclose(np.load(tmp_path / "h.npy"), run, atol=1e-4)
-
-    serve = tf.saved_model.load(str(shipped / dtype)).signatures["serving_default"]
-    encoded = tf.constant([source.read(int(canvases.index[r])) for r in rows])
-    np.testing.assert_allclose(serve(image_bytes=encoded)["features"], run, atol=1e-4)
+    command = [sys.executable, "-c", WITHOUT_PACKAGE, *(str(shipped / dtype) for dtype in run)]
+    subprocess.run(command, check=True, cwd=shipped)
+    for dtype, expected in run.items():
+        np.testing.assert_allclose(np.load(shipped / f"{dtype}.h.npy"), expected, atol=1e-4, err_msg=f"file, {dtype}")
 
 
-def test_the_signature_for_pixels_agrees_with_that_for_files(shipped, real_data):
-    files = [str(real_data / f"folder_example/photos/photo_{i:04d}.jpg") for i in range(5)]
+def test_the_signature_for_pixels_agrees_with_that_for_files(shipped, folder_example):
+    files = [str(folder_example / f"photos/photo_{i:04d}.jpg") for i in range(5)]
     encoded = [tf.io.read_file(file) for file in files]
     pixels = np.stack([tf.io.decode_jpeg(e, dct_method="INTEGER_ACCURATE") for e in encoded])
     signatures = tf.saved_model.load(str(shipped / "uint8")).signatures

@@ -14,6 +14,7 @@ from ssl_keras import experiment
 from ssl_keras.config import Config, read_run
 from ssl_keras.data import splits as sources
 from tests import forks
+from tests.data import odd_folder
 from tests.runs import TINY, epochs_written, losses, metrics, run_tool, wait_for
 
 
@@ -133,22 +134,28 @@ def test_divergence_stops_with_the_step_and_keeps_checkpoints(tmp_path):
     assert not (tmp_path / "x" / "summary.json").exists()
 
 
-def test_a_folder_with_bad_files_trains_without_them(tmp_path, real_data):
-    done = run_tool(
-        "pretrain", *TINY, f"--data=folder:{real_data}/folder_example", f"--workdir={tmp_path}/x", "--epochs=1"
-    )
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> pathlib.Path:
+    """A folder with broken files among its photos: the real one, or one that is made here."""
+    real = os.environ.get("SSL_KERAS_TEST_DATA")
+    return pathlib.Path(real, "folder_example") if real else odd_folder.write(tmp_path_factory.mktemp("odd") / "photos")
+
+
+def test_a_folder_with_bad_files_trains_without_them(tmp_path, photos):
+    done = run_tool("pretrain", *TINY, f"--data=folder:{photos}", f"--workdir={tmp_path}/x", "--epochs=1")
     lines = (tmp_path / "x" / "bad_files.txt").read_text().splitlines()
     named = {pathlib.Path(line.split("\t")[0]).name: line.split("\t")[1] for line in lines}
-    assert set(named) == {"truncated.jpg", "empty.jpg", "text_named.png"} and all(named.values())
+    assert set(named) == set(odd_folder.BROKEN) and all(named.values())
     assert "passed over 1 file without an image's ending: 1 .md; first: README.md" in done.stdout
-    assert "3 classes: bad 8, cells 100, photos 600" in done.stdout
-    assert json.loads((tmp_path / "x" / "summary.json").read_text())["examples"] == 705
+    counts = {name: len(list((photos / name).iterdir())) for name in ("bad", "cells", "photos")}
+    assert f"3 classes: {', '.join(f'{name} {count}' for name, count in counts.items())}" in done.stdout
+    assert json.loads((tmp_path / "x" / "summary.json").read_text())["examples"] == sum(counts.values()) - 3
 
 
-def test_a_folder_of_mostly_bad_files_stops_at_once(tmp_path, real_data):
-    data = f"--data=folder:{real_data}/folder_example/bad"
+def test_a_folder_of_mostly_bad_files_stops_at_once(tmp_path, photos):
+    data = f"--data=folder:{photos}/bad"
     done = run_tool("pretrain", *TINY, data, f"--workdir={tmp_path}/x", "--batch_size=4", status=1)
-    assert "3 of 8" in done.stderr
+    assert f"3 of {len(list((photos / 'bad').iterdir()))}" in done.stderr
 
 
 def test_names_that_are_no_utf8_or_hold_tabs_are_written_readably(tmp_path):

@@ -211,6 +211,38 @@ def test_what_is_not_there_is_named(tmp_path, spec, message):
         open_source(spec.format(tmp=tmp_path), data_dir=str(tmp_path))
 
 
+def test_a_prepared_data_set(tmp_path):
+    import tensorflow_datasets as tfds
+
+    pictures = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), np.uint8)
+    classes = np.arange(50) % 3
+    tfds.dataset_builders.store_as_tfds_dataset(
+        "pictures",
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(
+            {"image": tfds.features.Image(shape=(8, 8, 3)), "label": tfds.features.ClassLabel(names=["a", "b", "c"])}
+        ),
+        split_datasets={
+            split: tf.data.Dataset.from_tensor_slices({"image": pictures[part], "label": classes[part]})
+            for split, part in (("train", slice(40)), ("test", slice(40, 50)))
+        },
+        data_dir=tmp_path,
+        file_format="tfrecord",
+        disable_shuffling=True,
+    )
+    train, test, note = train_and_test("tfds:pictures", data_dir=str(tmp_path))
+    assert (len(train), len(test), train.class_names) == (40, 10, ("a", "b", "c")) and "test" in note
+    assert [*train.labels, *test.labels] == classes.tolist()
+    for number in (0, 39, 7):
+        np.testing.assert_array_equal(decode(train.read(number), 3, "uint8"), pictures[number])
+    part = open_source("tfds:pictures:train[30%:50%]", data_dir=str(tmp_path))
+    assert [part.read(i) for i in range(len(part))] == [train.read(i) for i in range(12, 20)]
+    with pytest.raises(ValueError, match=r"no split 'dev'.*test.*train"):
+        open_source("tfds:pictures:dev", data_dir=str(tmp_path))
+    with pytest.raises(ValueError, match=r"prepared in .* are pictures"):
+        open_source("tfds:photos", data_dir=str(tmp_path))
+
+
 def test_cifar10(real_data):
     directory = str(real_data / "tfds")
     train, test, note = train_and_test("tfds:cifar10", data_dir=directory)
