@@ -1,5 +1,6 @@
 """The command line of the tools: flags, their help, and what becomes of errors. Nothing heavy is imported here."""
 
+import ast
 import dataclasses
 import re
 import sys
@@ -10,13 +11,22 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 
 from ssl_keras import console, files, methods
-from ssl_keras.config import GROUPS, Config, data_spec, kind_of, settings
+from ssl_keras.config import Config, settings
+from ssl_keras.data import sources
 from ssl_keras.errors import UserError
 from ssl_keras.interrupts import AGAIN, Interrupted
+from ssl_keras.registry import Registry
+from ssl_keras.settings import GROUPS, kind_of
 from ssl_keras.words import nearest, shown
 
 HELP = ("--help", "-help", "-h", "--helpshort")
 WIDTH, COLUMN = 112, 34
+DEFINE = {
+    "str": flags.DEFINE_string,
+    "int": flags.DEFINE_integer,
+    "float": flags.DEFINE_float,
+    "bool": flags.DEFINE_bool,
+}
 
 flags.DEFINE_bool("debug", False, "show the traceback of every error, also of a mistake in the settings")
 
@@ -42,13 +52,27 @@ def define(names: Sequence[str] | None = None) -> None:
         elif known.path:
             define_path(field.name, field.default, known.text)
         elif field.name == "data":
-            flags.DEFINE(_Parser(data_spec), field.name, field.default, known.text)
+            flags.DEFINE(_Parser(sources.absolute), field.name, field.default, known.text)
         elif known.choices:
             flags.DEFINE_enum(field.name, field.default, known.choices, known.text)
         else:
-            {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[
-                kind
-            ](field.name, field.default, known.text)
+            DEFINE[kind.__name__](field.name, field.default, known.text)
+
+
+def define_options(registry: Registry) -> None:
+    """Defines a flag --NAME_FIELD for each option of each module of a registry."""
+    for name in registry.names():
+        for field, option in registry.options(name).items():
+            kind, default = option.kind.removesuffix(" | None"), ast.literal_eval(option.default)
+            DEFINE[kind](f"{name}_{field}", default, f"{name}: {option.text}")
+
+
+def options_from_flags(registry: Registry) -> dict[str, dict]:
+    """The fields that `define_options` made flags of, by module: {name: {field: value}}."""
+    return {
+        name: {field: flags.FLAGS[f"{name}_{field}"].value for field in registry.options(name)}
+        for name in registry.names()
+    }
 
 
 def define_path(name: str, default: str | None, text: str) -> None:

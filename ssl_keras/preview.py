@@ -4,12 +4,29 @@ import numpy as np
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from ssl_keras import figures, files
+from ssl_keras import figures, files, methods
+from ssl_keras.build.data import open_training_source, resolve
+from ssl_keras.build.method import random_views
+from ssl_keras.config import Config
+from ssl_keras.data import splits
+from ssl_keras.data.canvases.memory import load_canvases
 from ssl_keras.errors import UserError
 
 SMALLEST_TILE = 96  # pixels; smaller images are enlarged by whole factors, without smoothing
 GAP, HEADER = 4, 18
 SOFTWARE = "ssl_keras preview_views"  # in the PNG, by which a later one knows it
+PREVIEWED = 256  # images that are decoded to choose from for a picture of views
+
+
+def preview_views(config: Config, output: str, images: int, draws: int) -> None:
+    """Writes a PNG of some images of the data and of their views by the recipe of the settings."""
+    check_output(output)
+    method_class = methods.load(config.method)
+    source = open_training_source(config, method_class)
+    config, spec = resolve(config, source, method_class)
+    views = random_views(config)
+    canvases = load_canvases(splits.take(source, min(len(source), PREVIEWED)), spec, max_bad_fraction=1.0)
+    save_views_png(output, views, canvases, images, draws)
 
 
 def check_output(path: str) -> None:

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from ssl_keras import experiment
+from ssl_keras.build import data as build_data
 from ssl_keras.config import Config, read_run
-from ssl_keras.data import splits as sources
+from ssl_keras.data import sources
 from tests.runs import TINY, epochs_written, losses, metrics, run_tool, wait_for
 
 
@@ -185,4 +186,4 @@ def test_labels_without_names_are_counted(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 255, (30, 16, 16, 3)).astype(np.uint8))
     np.save(tmp_path / "x.labels.npy", np.arange(30) % 3)
     source = sources.open_source(f"npy:{tmp_path}/x.npy")
-    assert source.class_names is None and experiment.class_count(source) == 3
+    assert source.class_names is None and build_data.class_count(source) == 3

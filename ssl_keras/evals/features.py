@@ -3,12 +3,10 @@
 import dataclasses
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from ssl_keras.data.canvases import batches
-from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.errors import UserError
 from ssl_keras.views.layer import center_view
 
@@ -34,6 +32,11 @@ def check(train: Features, test: Features) -> None:
                 f"the features of {wrong} of {len(part.x)} {name} images are not finite (NaN, or beyond {LARGEST:g}): "
                 "the encoder is of a run that diverged, or expects images of another range"
             )
+
+
+def sizes(train: Features, test: Features) -> dict:
+    """What a row says of the features that it was measured on."""
+    return {"train_examples": len(train.x), "test_examples": len(test.x), "dimension": train.x.shape[1]}
 
 
 def embedder(encode: Callable[[tf.Tensor], tf.Tensor], image_size: int) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -66,22 +69,6 @@ def extract(embed: Callable[[tf.Tensor], tf.Tensor], canvases, batch_size: int =
     return Features(np.concatenate(x), np.concatenate(labels))
 
 
-def encode_with(encoder: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """`encode` for an encoder that takes raw pixel values and scales them itself."""
-    maximum = MAXIMUM[input_dtype(encoder)]
-    return lambda image: encoder(image * maximum, training=False)
-
-
 def encode_pixels(image: tf.Tensor) -> tf.Tensor:
     """`encode` of the raw pixels: [B, S, S, C] -> [B, S*S*C]."""
     return tf.reshape(image, [tf.shape(image)[0], -1])
-
-
-def input_dtype(encoder: keras.Model) -> str:
-    """The pixel type whose range the encoder expects, read from its input scaling; uint8 where it has none."""
-    for layer in encoder.layers:
-        if isinstance(layer, keras.layers.Rescaling):
-            for dtype, maximum in MAXIMUM.items():
-                if np.allclose(float(np.max(layer.scale)) * maximum, 1.0, rtol=1e-4):
-                    return dtype
-    return "uint8"

@@ -20,6 +20,7 @@ from ssl_keras import distribute
 from ssl_keras.errors import UserError
 from ssl_keras.nn.micro_batches import MicroBatches
 from ssl_keras.training import loop
+from ssl_keras.training.collapse import z_std
 from ssl_keras.views import draws
 
 
@@ -194,19 +195,3 @@ def _sum(*gradients: tf.Tensor | None) -> tf.Tensor | None:
     """The sum of those gradients that there are; None where there is none."""
     there = [tf.convert_to_tensor(g) for g in gradients if g is not None]
     return tf.add_n(there) if there else None
-
-
-def z_std(z: tf.Tensor) -> tf.Tensor:
-    """Standard deviation over the global batch of each channel of the unit-length z [B, D], averaged over channels.
-
-    1/sqrt(D) for directions spread evenly, 0 for collapsed ones (SimSiam, arXiv:2011.10566, section 4.1).
-    """
-    z = tf.math.l2_normalize(tf.cast(tf.stop_gradient(z), tf.float32), axis=-1)
-    mean = distribute.mean(tf.reduce_mean(z, axis=0))
-    variance = distribute.mean(tf.reduce_mean(tf.square(z - mean), axis=0))
-    return tf.reduce_mean(tf.sqrt(variance))
-
-
-def even_z_std(z_dim: int) -> float:
-    """What `z_std` is where directions are spread evenly over the sphere in `z_dim` dimensions."""
-    return 1.0 / math.sqrt(z_dim)

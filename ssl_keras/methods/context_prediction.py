@@ -13,7 +13,8 @@ import tensorflow as tf
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.nn.multi_crop import at_size
-from ssl_keras.views.pretext.patches import NEIGHBOURS, PatchPairs, input_statistics
+from ssl_keras.views.pretext.context_prediction import NEIGHBOURS, PatchPairs
+from ssl_keras.views.pretext.patches import input_statistics
 
 
 class ContextPrediction(SSLModel):

@@ -16,7 +16,8 @@ from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.nn.multi_crop import at_size
 from ssl_keras.views.pretext import permutations as sets
-from ssl_keras.views.pretext.patches import JigsawTiles, input_statistics
+from ssl_keras.views.pretext.jigsaw import JigsawTiles
+from ssl_keras.views.pretext.patches import input_statistics
 
 
 class Jigsaw(SSLModel):
@@ -27,7 +28,7 @@ class Jigsaw(SSLModel):
         permutation_file: instead, a text file of `tools.make_permutations`.
         tile: side of a tile in pixels; 0: 64/75 of a cell, which is a third of the view.
         gap, jitter, normalize_tiles, grayscale, channel_shift: the countermeasures; False or 0: without (see
-            `patches.JigsawTiles`).
+            `views.pretext.jigsaw`).
         color: "gray", the paper's means against chromatic aberration, which weaken it; or "drop", which ends it.
         channel_jitter: pixels by which a tile's channels are moved; 0: none; -1: 2/64 of the tile, at least 1.
         tile_dim: width of the layer that each tile has (fc6).

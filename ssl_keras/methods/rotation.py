@@ -3,14 +3,14 @@
 To tell, the network must know what is up in an image, and so what is in it. All rotations of an image go through it in
 one batch. Layers in the middle transfer best (table 1): the last ones specialise in the task.
 
-Departure: the eight rotations of table 2 show the inscribed square at full size (see `patches.Rotations`).
+Departure: the eight rotations of table 2 show the inscribed square at full size (see `views.pretext.rotation`).
 """
 
 import keras
 import tensorflow as tf
 
 from ssl_keras.methods.base import SSLModel
-from ssl_keras.views.pretext.patches import Rotations
+from ssl_keras.views.pretext.rotation import Rotations
 
 
 class RotNet(SSLModel):

@@ -10,7 +10,8 @@ from ssl_keras.data.canvases.memory import Canvases, CanvasSpec, load_canvases
 from ssl_keras.data.canvases.pipeline import BadFilesError
 from ssl_keras.data.canvases.probe import probe
 from ssl_keras.data.canvases.streams import StreamedCanvases
-from ssl_keras.data.splits import open_source, take
+from ssl_keras.data.sources import open_source
+from ssl_keras.data.splits import take
 
 
 def gray_files(root, count, bad=()):

@@ -378,7 +378,7 @@ def test_jpeg_xl_and_other_formats_are_named():
 
 def test_a_folder_with_all_of_them_names_those_that_cannot_be_read(tmp_path):
     from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
-    from ssl_keras.data.splits import open_source
+    from ssl_keras.data.sources import open_source
 
     baseline = encoded(image("RGB"), "JPEG")
     files = {
@@ -421,10 +421,12 @@ for bad in [*webp_seeds()[-5:], b"no image"]:
 
 
 def test_a_server_outlives_a_bad_request(tmp_path):
-    from ssl_keras.export import build_encoder, save_saved_model
+    from ssl_keras.encoders.encoder import from_backbone
+    from ssl_keras.export import saved_model
     from ssl_keras.nn.backbones import build_backbone
 
-    save_saved_model(build_encoder(build_backbone("resnet8", 16, 3, width=0.25, seed=0), "uint8"), 20, f"{tmp_path}/m")
+    encoder = from_backbone(build_backbone("resnet8", 16, 3, width=0.25, seed=0), "uint8", canvas_size=20)
+    saved_model.write(encoder, f"{tmp_path}/m", saved_model.Options())
     done = subprocess.run([sys.executable, "-c", SERVE_ANIMATED, f"{tmp_path}/m"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["animated"] * 5 + ["refused"]

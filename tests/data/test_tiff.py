@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from ssl_keras.data.formats.decode import decode
 from ssl_keras.data.formats.tiff import tiff_pixels
 from ssl_keras.data.formats.transcode import decodable
-from ssl_keras.data.splits import open_source
+from ssl_keras.data.sources import open_source
 from tests.data.tiffs import LZW, NONE, PACKBITS, ZIP, ZSTD, file_of, tiff
 
 WHITE_IS_ZERO, GRAY, RGB, PALETTE, CMYK = 0, 1, 2, 3, 5

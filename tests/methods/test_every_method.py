@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import methods
-from ssl_keras.evals import features
-from ssl_keras.export import build_encoder, load_encoder, save_keras
+from ssl_keras.encoders import file
+from ssl_keras.encoders.encoder import from_backbone
 from ssl_keras.training.checkpoints import Checkpoints, Position
 from tests.methods import harness, replicas
 
@@ -87,9 +87,9 @@ def test_four_replicas_are_one(name):
 def test_the_shipped_encoder_gives_the_trained_representation(name, tmp_path):
     method = harness.make(name)
     harness.train(method, harness.batches(1))
-    save_keras(build_encoder(method.encoder, "uint8"), str(tmp_path / "encoder.keras"))
-    encoder = load_encoder(str(tmp_path / "encoder.keras"))
+    file.save(from_backbone(method.encoder, "uint8"), str(tmp_path / "encoder.keras"))
+    encoder = file.load(str(tmp_path / "encoder.keras"))
     x = np.random.default_rng(0).uniform(size=(4, harness.SIZE, harness.SIZE, 3)).astype(np.float32)
     np.testing.assert_allclose(
-        features.encode_with(encoder)(tf.constant(x)), method.encoder(x, training=False), atol=1e-5
+        encoder(tf.constant(x)), method.encoder(x, training=False), atol=1e-5
     )

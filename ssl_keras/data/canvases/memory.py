@@ -1,12 +1,12 @@
 """All images of a source as canvases: in memory where they fit, decoded anew in each epoch where they do not."""
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
 
+from ssl_keras import machine
 from ssl_keras.data.canvases.pipeline import CanvasSpec, decoded, stop_if_too_many
 from ssl_keras.data.canvases.served import ServedCanvases
 from ssl_keras.data.canvases.streams import StreamedCanvases
@@ -99,7 +99,7 @@ def load_canvases(
     """
     if data_service:
         return ServedCanvases(source, spec, max_bad_fraction, data_service)
-    if len(source) * spec.bytes > (_memory_bytes() * MEMORY_SHARE if budget_bytes is None else budget_bytes):
+    if len(source) * spec.bytes > (machine.memory_bytes() * MEMORY_SHARE if budget_bytes is None else budget_bytes):
         return StreamedCanvases(source, spec, max_bad_fraction)
 
     images = np.empty((len(source), *spec.shape), spec.dtype)
@@ -120,14 +120,3 @@ def load_canvases(
     stop_if_too_many(bad, len(source), max_bad_fraction)
     labels = source.labels_if_fine[index]
     return Canvases(spec, images[:kept], sizes[:kept], labels, index, bad, source.class_names, dropped)
-
-
-def _memory_bytes() -> int:
-    """Memory of the machine, or of the container where that has less."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        if os.path.exists(path):
-            with open(path) as file:
-                limit = file.read().strip()
-            memory = min(memory, int(limit)) if limit.isdecimal() else memory
-    return memory
