@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ssl_keras.data.canvases import batches
 from ssl_keras.errors import UserError
+from ssl_keras.progress import Bar
 from ssl_keras.views.layer import center_view
 
 LARGEST = 1e18  # the squares of larger features are no float32
@@ -61,9 +62,11 @@ def extract(embed: Callable[[tf.Tensor], tf.Tensor], canvases, batch_size: int =
         UserError: there are no images.
     """
     x, labels = [], []
-    for batch in batches.eval_batches(canvases, batch_size):
-        x.append(embed(batch["image"]).numpy())
-        labels.append(batch["label"].numpy())
+    with Bar("computing features", len(canvases)) as bar:
+        for batch in batches.eval_batches(canvases, batch_size):
+            x.append(embed(batch["image"]).numpy())
+            labels.append(batch["label"].numpy())
+            bar.show(batch_size * len(x))
     if not x:
         raise UserError("there are no images to take features of")
     return Features(np.concatenate(x), np.concatenate(labels))

@@ -5,6 +5,8 @@ import time
 
 import keras
 
+from ssl_keras.progress import CLEAR, bar, clock
+
 
 class Progress(keras.callbacks.Callback):
     """A progress bar with loss, images/s and the run's time left; one line per epoch off a terminal."""
@@ -29,9 +31,8 @@ class Progress(keras.callbacks.Callback):
         if self.live and (now - self.shown > 0.5 or batch + 1 == self.steps):
             self.shown = now
             per_second = (batch + 1 - self.first) / (now - self.start)
-            filled = 24 * (batch + 1) // self.steps
             sys.stdout.write(
-                f"\r{self._epoch(self.epoch)} [{'=' * filled:<24}] {batch + 1}/{self.steps}  "
+                f"\r{self._epoch(self.epoch)} {bar(batch + 1, self.steps)}  "
                 f"loss {logs['loss']:.4f}  {per_second * self.batch_size:.0f} images/s  "
                 f"{self._left(self.epoch, batch + 1, per_second)} left "
             )
@@ -41,7 +42,7 @@ class Progress(keras.callbacks.Callback):
         shown = "  ".join(f"{name} {_short(value)}" for name, value in logs.items())
         per_second = (self.steps - self.first) / (time.perf_counter() - self.start)
         print(
-            f"{chr(13) + chr(27) + '[K' if self.live else ''}{self._epoch(epoch)}  {shown}  "
+            f"{CLEAR if self.live else ''}{self._epoch(epoch)}  {shown}  "
             f"{self._left(epoch, self.steps, per_second)} left",
             flush=True,
         )
@@ -51,7 +52,7 @@ class Progress(keras.callbacks.Callback):
 
     def _left(self, epoch: int, step: int, steps_per_second: float) -> str:
         seconds = ((self.epochs - epoch) * self.steps - step) / steps_per_second
-        return f"{int(seconds) // 3600}:{int(seconds) % 3600 // 60:02d}:{int(seconds) % 60:02d}"
+        return clock(seconds)
 
 
 def _short(value: float) -> str:

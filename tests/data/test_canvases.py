@@ -71,12 +71,6 @@ def test_a_resumed_run_is_told_that_its_data_has_changed(tmp_path):
         canvases.expect_bad([4, 9, 17])
 
 
-def test_progress_reaches_the_end(tmp_path):
-    calls = []
-    load_canvases(gray_files(tmp_path, 5), CanvasSpec(4, 1), progress=lambda done, total: calls.append((done, total)))
-    assert calls[-1] == (5, 5)
-
-
 def test_streamed_batches_equal_those_in_memory(tmp_path):
     source = gray_files(tmp_path, 20)
     memory = load_canvases(source, CanvasSpec(8, 1))
