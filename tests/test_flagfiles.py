@@ -51,6 +51,13 @@ def test_a_header_names_its_own_file_and_no_settings_that_nothing_tests(path):
         assert any((place / other).exists() for place in places), f"{other} is not there"
 
 
+@pytest.mark.parametrize("path", (ROOT / "flags" / "start").iterdir(), ids=lambda path: path.name)
+def test_a_recipe_to_start_from_gives_its_reasons(path):
+    """A comment stands above each group of settings, and a group is of one subject: five lines at most."""
+    groups = re.split(r"^#.*\n", path.read_text(), flags=re.M)
+    assert all(group.count("--") <= 5 for group in groups) and sum(map(bool, groups)) >= 10
+
+
 def treatments(name):
     """path -> how the optimizer of the paper's recipe treats that parameter of a tiny instance."""
     method = harness.make(name)
