@@ -209,7 +209,7 @@ def test_scores_of_two_encoders_of_one_name_stand_beside_each_other(tmp_path):
 
     for encoder in ("/a/x/encoder.keras", "/b/x/encoder.keras", "/b/y/encoder.keras", "random", "run"):
         for top1 in (0.1, 0.2):  # an evaluation made again replaces its own
-            evaluation.write(row(encoder, top1), str(tmp_path))
+            evaluation.write([row(encoder, top1)], str(tmp_path))
     names = {path.name: json.loads(path.read_text())["encoder"] for path in (tmp_path / "evals").iterdir()}
     assert names == {
         "x-encoder_knn.json": "/a/x/encoder.keras",

@@ -53,17 +53,17 @@ def evaluate(request: Request) -> list[dict]:
     needs = {need for name in request.evaluations for need in REGISTRY.load(name).NEEDS}
     data = Data(request.config, request.test_examples, "labels" in needs, request.dtype)
     rows = []
-    for row in _rows(request, data):
-        rows.append(row)
-        if request.config.workdir and "error" not in row:  # what an earlier evaluation wrote stays
-            write(row, request.config.workdir)
+    for found in _results(request, data):
+        rows += found
+        if request.config.workdir and "error" not in found[0]:  # what an earlier evaluation wrote stays
+            write(found, request.config.workdir)
         if request.output:
             files.write_json(request.output, rows, files.holds_rows)
     return rows
 
 
-def _rows(request: Request, data: Data) -> Iterator[dict]:
-    """The rows of `evaluate`, one after the other."""
+def _results(request: Request, data: Data) -> Iterator[list[dict]]:
+    """The rows of `evaluate`, evaluation by evaluation."""
     caveats = methods.load(request.config.method).caveats
 
     def row(name: str, layer: str, evaluation: str, result: dict) -> dict:
@@ -79,7 +79,7 @@ def _rows(request: Request, data: Data) -> Iterator[dict]:
         except ValueError as error:
             for layer in request.layers:
                 for evaluation in request.evaluations:
-                    yield row(name, layer, evaluation, _failed(error))
+                    yield [row(name, layer, evaluation, _failed(error))]
             continue
         for layer in layers_of(images.encoder, request.layers):
             subject = images.subject(layer, request.config.seed)
@@ -89,8 +89,7 @@ def _rows(request: Request, data: Data) -> Iterator[dict]:
                     results = [result | images.classes() for result in merged(found)]
                 except ValueError as error:
                     results = [_failed(error)]
-                for result in results:
-                    yield row(name, layer, evaluation, result)
+                yield [row(name, layer, evaluation, result) for result in results]
 
 
 def merged(found: list[Row]) -> list[dict]:
@@ -122,18 +121,28 @@ def layers_of(encoder: Encoder | None, wanted: tuple[str, ...]) -> list[str]:
     return [*encoder.contract.stages, stages.WHOLE] if "all" in wanted else list(wanted)
 
 
-def write(row: dict, workdir: str) -> None:
+def write(rows: list[dict], workdir: str) -> None:
     """`evals/NAME.json` of a run: NAME is the evaluation, after encoder and layer where those are not its own.
 
     An encoder's file is named with its folder, and numbered where another encoder has the name already.
+
+    Args:
+        rows: those of one evaluation; a single one is written as it is, several as a list.
     """
+    row = rows[0]
     layer = "" if row["layer"] == stages.WHOLE else f"{row['layer']}_"
     encoder = "" if row["encoder"] == "run" else f"{_short(row['encoder'])}_"
     for number in itertools.count(1):
         again = f"{number}_" if number > 1 else ""
         path = os.path.join(workdir, "evals", f"{encoder}{again}{layer}{row['eval']}.json")
-        if not os.path.exists(path) or files.read_json(path).get("encoder") == row["encoder"]:
-            return files.write_json(path, row)
+        if not os.path.exists(path) or _encoder_of(path) == row["encoder"]:
+            return files.write_json(path, row if len(rows) == 1 else rows)
+
+
+def _encoder_of(path: str) -> str | None:
+    """The encoder whose rows a file holds."""
+    rows = files.read_json(path)
+    return (rows if isinstance(rows, dict) else rows[0]).get("encoder")
 
 
 def _short(encoder: str) -> str:
