@@ -70,7 +70,7 @@ def test_a_format_is_a_file(added, finished, tmp_path):
 
 def test_help_and_errors_know_what_was_added(added):
     helped = run(added, "evaluate", "--help").stdout
-    assert re.search(r"--norm_order=2 +norm: order of the norm", helped) and "noise:N" in helped
+    assert re.search(r"--norm_order=2 +order of the norm", helped) and "noise:N" in helped
     wrong = run(added, "evaluate", "--data=noise:40", "--eval=norm", "--norm_order=0")
     assert wrong.returncode == 1 and wrong.stderr == "error: --norm_order must be at least 1, got 0\n"
     wrong = run(added, "export", "--format=weight", "--output=x")

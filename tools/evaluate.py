@@ -39,7 +39,7 @@ flags.DEFINE_string(
     "several separated by commas, or all",
 )
 flags.DEFINE_integer("test_examples", None, "score only the first so many test images; unset: all")
-cli.define_options(evals.REGISTRY)
+cli.define_options("eval", evals.REGISTRY)
 cli.define_path("output", None, "also write all rows to this JSON file")
 
 

@@ -18,7 +18,7 @@ flags.DEFINE_string(
     "eval_layer", "representation", "where to cut the encoder: stage1, ... of a ResNet, block1, ... of a ViT"
 )
 cli.define_path("output", "", "path to write to; an earlier export there is replaced, anything else is not")
-cli.define_options(export.REGISTRY)
+cli.define_options("format", export.REGISTRY)
 
 
 def main():

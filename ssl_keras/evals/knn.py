@@ -1,4 +1,4 @@
-"""Weighted k-nearest-neighbour accuracy of frozen features (Wu et al., 2018, arXiv:1805.01978, section 3.4)."""
+"""Weighted k-nearest-neighbor accuracy of frozen features (Wu et al., 2018, arXiv:1805.01978, section 3.4)."""
 
 import dataclasses
 

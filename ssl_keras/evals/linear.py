@@ -1,4 +1,4 @@
-"""Linear evaluation: multinomial logistic regression on frozen features, cached once.
+"""Linear probe: multinomial logistic regression on frozen features.
 
 The features do not change from epoch to epoch, so the convex problem is solved to its end by L-BFGS instead of by the
 papers' many epochs of SGD; its only choice, the penalty, falls on a held-out part of the training features.
