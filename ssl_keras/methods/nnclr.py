@@ -7,7 +7,7 @@ them. A predictor on the other branch learns to reach them.
 
 import tensorflow as tf
 
-from ssl_keras import distribute, losses
+from ssl_keras import chunked_loss, distribute, losses
 from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
@@ -99,12 +99,12 @@ def nearest(z, keys):
     def closest(some):
         return tf.argmax(tf.matmul(some, keys, transpose_b=True), axis=1)
 
-    if z.shape[0] is None or z.shape[0] * keys.shape[0] <= losses.CHUNK:
+    if chunked_loss.fits(z.shape[0], keys.shape[0]):
         return tf.gather(keys, closest(z))
-    places = tf.map_fn(
-        closest, losses.chunks(z, keys.shape[0]), parallel_iterations=1, fn_output_signature=tf.int64
+    chosen = tf.map_fn(
+        closest, chunked_loss.chunks(z, keys.shape[0]), parallel_iterations=1, fn_output_signature=tf.int64
     )
-    return tf.gather(keys, tf.reshape(places, [-1])[: z.shape[0]])
+    return tf.gather(keys, tf.reshape(chosen, [-1])[: z.shape[0]])
 
 
 Method = NNCLR
