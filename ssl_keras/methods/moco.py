@@ -61,37 +61,41 @@ class MoCo(SSLModel):
         self.temperature, self.momentum, self.symmetric = temperature, momentum, symmetric
 
     def train_step(self, batch):
+        """Algorithm 1. `symmetric` goes through it once more with the two views exchanged."""
         x1, x2 = self.make_views(batch)
-        queries, keyed = ((x1, x2), (x2, x1)) if self.symmetric else ((x1,), (x2,))
-        keys = self.make_keys(keyed)
-        loss, (q1, *_) = self.minimize(self.embed_queries, lambda *q: self.contrast(q, keys), *queries)
-        self.target.update(self.momentum)
-        # The keys of an image lie side by side: any number of replicas fills the queue in the same order.
+        pairs = [(x1, x2), (x2, x1)] if self.symmetric else [(x1, x2)]  # x_q, x_k: the query's view, the key's view
+        order = self.bn.order(self.draws(tf.range(self.bn.batch_size), 1))  # [B], the order in which keys are made
+        keys = [self.key(x_k, order) for _, x_k in pairs]  # k [b, d] each, without gradient
+
+        def loss_of(*queries):
+            loss = 0.0
+            for q, k in zip(queries, keys, strict=True):  # [b, d] each
+                loss += self.contrast(q, k)
+            return loss
+
+        loss, (q, *_) = self.minimize(self.embed_queries, loss_of, *(x_q for x_q, _ in pairs))
+        self.target.update(self.momentum)  # f_k = m f_k + (1 - m) f_q
+        # The keys of an image are neighbors in the queue: any number of replicas fills it in the same order.
         self.queue.enqueue(tf.reshape(tf.stack(keys, axis=1), [-1, self.z_dim]))
-        return self.watch(loss, q1)
+        return self.watch(loss, q)
 
     def embed_queries(self, *views):
-        """Views [b, S, S, C] -> for each q [b, d], unit length."""
-        return tuple(losses.l2_normalize(self.bn.in_groups(self._query, x)) for x in views)
+        """Views x_q [b, S, S, C] -> for each q = f_q(x_q) [b, d], unit length."""
+        return tuple(losses.l2_normalize(self.bn.in_groups(self._query, x_q)) for x_q in views)
 
-    def embed_keys(self, *views):
-        """Views [b, S, S, C] -> for each k [b, d], unit length."""
-        return tuple(losses.l2_normalize(self.bn.in_groups(self.target, x)) for x in views)
+    def embed_keys(self, x_k):
+        """View x_k [b, S, S, C] -> (k = f_k(x_k) [b, d],), unit length."""
+        return (losses.l2_normalize(self.bn.in_groups(self.target, x_k)),)
 
-    def make_keys(self, views):
-        """The keys of this replica's images [b, d], one tensor for each view, normalised in shuffled groups."""
-        order = self.bn.order(self.draws(tf.range(self.bn.batch_size), 1))
-        shuffled = self.without_gradient(self.embed_keys, *(self.bn.shuffle(x, order) for x in views))
-        return [self.bn.mine(self.bn.restore(k, order)) for k in shuffled]
+    def key(self, x_k, order):
+        """k [b, d] of a view x_k [b, S, S, C], without gradient; made in another `order` [B] and brought back."""
+        (shuffled,) = self.without_gradient(self.embed_keys, self.bn.shuffle(x_k, order))
+        return self.bn.mine(self.bn.restore(shuffled, order))
 
-    def contrast(self, queries, keys):
-        """The sum of each view's InfoNCE, equation (1), against the queue as it was before this step's keys."""
-        queue = self.queue.read()
-        terms = [
-            losses.info_nce(q, k, queue, self.temperature, constant_negatives=True)
-            for q, k in zip(queries, keys, strict=True)
-        ]
-        return tf.add_n(terms)
+    def contrast(self, q, k):
+        """InfoNCE, equation (1): q [b, d] finds k [b, d] among the queue as it was before this step's keys."""
+        queue = self.queue.read()  # [K, d]
+        return losses.info_nce(q, k, queue, self.temperature, constant_negatives=True)
 
     def _query(self, x):
         return self.projector(self.backbone(x, training=True), training=True)
