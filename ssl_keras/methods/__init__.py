@@ -1,4 +1,4 @@
-"""The methods, one file each. A method is named by its file: adding a file adds the method."""
+"""The methods, one file each. The file's name is the method's name: adding a file adds the method."""
 
 import ast
 import importlib
@@ -15,36 +15,36 @@ FACTS = ("num_classes", "num_examples", "batch_size", "total_steps")
 
 
 class Argument(NamedTuple):
-    """An argument of a method: its default as it is written in Python, and what the docstring says of it."""
+    """An argument of a method: its default as it is written in Python, and its text in the docstring."""
 
     default: str
     text: str
 
 
 def names() -> list[str]:
-    """The known methods, sorted; reads file names only, so it costs nothing before TensorFlow is loaded."""
+    """The known methods, sorted. Reads file names only, so it costs nothing before TensorFlow is loaded."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name != "base")
 
 
 def check_name(name: str) -> None:
-    """Raises UserError for a method that there is not."""
+    """Raises UserError if there is no such method."""
     if name not in names():
         raise UserError(f"unknown method {name!r}{nearest(name, names())}; known: {', '.join(names())}")
 
 
 def load(name: str) -> type:
-    """The method's `keras.Model` subclass: the one that its file calls `Method`."""
+    """The method's `keras.Model` subclass: what its file calls `Method`."""
     check_name(name)
     return importlib.import_module(f"{__name__}.{name}").Method
 
 
 def summary(name: str) -> str:
-    """The first line of a method's file: its name, its paper, and its idea."""
+    """The first line of a method's file: name, paper and idea."""
     return ast.get_docstring(_source(name)).splitlines()[0]
 
 
 def arguments(name: str) -> dict[str, Argument]:
-    """The arguments of a method that `--method_arg` sets, read from its source, so that nothing heavy is loaded."""
+    """The arguments that `--method_arg` sets, read from the source of the method, so that nothing heavy is loaded."""
     source = _source(name)
     called = next(n.value.id for n in source.body if isinstance(n, ast.Assign) and n.targets[0].id == "Method")
     found = next(n for n in source.body if isinstance(n, ast.ClassDef) and n.name == called)
@@ -65,7 +65,7 @@ def _source(name: str) -> ast.Module:
 
 
 def _told(docstring: str) -> dict[str, str]:
-    """What the section Args of a docstring says of each argument; several may share a line."""
+    """The text of each argument in the section Args of a docstring. Arguments may share a line."""
     section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", docstring, re.S | re.M)
     told = {}
     for entry in re.split(r"\n(?=    \S)", section[1]) if section else ():

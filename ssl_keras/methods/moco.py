@@ -1,11 +1,12 @@
 """MoCo (He et al., 2019, arXiv:1911.05722; v2: Chen et al., 2020, arXiv:2003.04297): a dictionary of earlier keys.
 
-A query must find the key of the same image's other view among those of the last K images. Keys come from a slowly
-moving copy of the query encoder, so that old ones in the queue stay comparable to new ones; no gradient reaches them.
-v2 is v1 with an MLP as head (`hidden_dim=2048`), stronger views, a temperature of 0.2 and a cosine schedule.
+A query must find the key of the same image's other view among the keys of the last K images. The keys come from a
+momentum encoder, a slowly moving copy of the query encoder: so the old keys in the queue stay comparable to the new
+ones. No gradient reaches the keys. v2 is v1 with an MLP as head (`hidden_dim=2048`), stronger views, a temperature of
+0.2 and a cosine schedule.
 
-The momentum encoder moves after the optimizer's step, as in the paper's Algorithm 1; the released code moves it before
-the next step's keys are made, which gives the same keys. Departure: one device normalises in `bn_splits` groups what
+The momentum encoder moves after the optimizer's step, as in the paper's Algorithm 1. The released code moves it before
+the next step's keys are made, which gives the same keys. Departure: one device normalizes in `bn_splits` groups what
 the paper spreads over 8 GPUs.
 """
 
@@ -22,14 +23,18 @@ class MoCo(SSLModel):
     """MoCo.
 
     Args:
-        batch_size: the global one, known from the settings.
-        queue_length: K, keys in the queue: a multiple of the batch size (of twice that where `symmetric`).
-        temperature: of the softmax over keys, > 0 (v1: 0.07, v2: 0.2).
-        momentum: m of the key encoder, in [0, 1); 0 fails (section 4.1).
+        batch_size: images in the global batch, known from the settings.
+        queue_length: K, keys in the queue (figure 3: 65536); a multiple of the batch size, or of twice the batch size
+            if symmetric.
+        temperature: temperature of the softmax over keys, > 0 (v1, section 3.3: 0.07; v2: 0.2).
+        momentum: m, the share of its old weights that the momentum encoder keeps in each step, in [0, 1) (section 4.1:
+            0.999). 0 fails.
         hidden_dim: width of the head's hidden layer (v2: 2048); 0: a linear head (v1).
-        projection_dim: dimension of queries and keys.
-        bn_splits: groups in which a batch is normalised, see `ShufflingBN`; 1: all together, without shuffling.
-        symmetric: whether each view is query and key in turn: the sum of both losses, both views' keys in the queue.
+        projection_dim: dimension of queries and keys (section 3.3: 128).
+        bn_splits: groups of the batch that are normalized separately, shuffled for the keys (section 3.3: 8 GPUs). 1:
+            the whole batch together, without shuffling.
+        symmetric: whether each view is query and key in turn. The loss is then the sum of both directions, and the keys
+            of both views enter the queue (the authors' CIFAR-10 notebook).
     """
 
     default_views = "moco_v1"
