@@ -183,7 +183,7 @@ def request_from(
         if given.get("data", config.data) != config.data:
             config = dataclasses.replace(config, train_examples=None)  # that number was said of the other data
     elif "data" not in given:
-        raise UserError("--data is missing: name the labelled images, or a run's --workdir")
+        raise UserError("--data is missing: name the labeled images, or a run's --workdir")
     return Request(
         tuple(encoders),
         tuple(_names(evaluations)),
@@ -201,7 +201,7 @@ def _names(text: str) -> list[str]:
 
 
 def table(rows: list[dict]) -> str:
-    """The rows as text: a line for each encoder and layer, a column for each evaluation, accuracies in per cent.
+    """The rows as text: a line for each encoder and layer, a column for each evaluation, accuracies in percent.
 
     Below them stands what is to be known of an evaluation. Where one could not be made stands a dash.
     """

@@ -37,7 +37,7 @@ KNN_QUERIES, KNN_BANK = 1000, 10_000
 
 
 def pretrain(config: Config) -> dict | None:
-    """Trains, resumes or recognises the run of `config.workdir`; returns its summary (None on a worker
+    """Trains, resumes or recognizes the run of `config.workdir`; returns its summary (None on a worker
     that writes none).
 
     Raises:
@@ -202,7 +202,7 @@ def continuation(config: Config, method: keras.Model) -> str:
 
 
 def open_training_source(config: Config, method_class: type) -> sources.Source:
-    """All images of the data without their test part; for a method that needs labels, the labelled training part."""
+    """All images of the data without their test part; for a method that needs labels, the labeled training part."""
     if method_class.needs_labels:
         source, _, note = sources.train_and_test(config.data, config.data_dir, config.canvas_size or config.image_size)
         print(note)
@@ -341,7 +341,7 @@ def normalization(config: Config):
 def channel_statistics(canvases) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel in [0, 1], over up to 2,048 images spread over the data.
 
-    The papers normalise by ImageNet's statistics or not at all; images that are not photographs need their own.
+    The papers normalize by ImageNet's statistics or not at all; images that are not photographs need their own.
     """
     x = canvases.sample(2048)
     return [float(v) for v in x.mean(axis=(0, 1, 2))], [float(max(v, 1e-3)) for v in x.std(axis=(0, 1, 2))]
@@ -428,7 +428,7 @@ def online_knn(config: Config, method, canvases):
     """kNN accuracy among *training* images while training: the test images are not looked at."""
     labelled = np.flatnonzero(canvases.labels >= 0)
     if len(np.unique(canvases.labels[labelled])) < 2:
-        raise UserError(f"--knn_every needs labelled images of two classes, which {config.data} lacks; leave it out")
+        raise UserError(f"--knn_every needs labeled images of two classes, which {config.data} lacks; leave it out")
     order = np.random.default_rng(0).permutation(labelled)
     queries = order[: min(KNN_QUERIES, max(1, len(order) // 5))]
     bank = order[len(queries) :][:KNN_BANK]

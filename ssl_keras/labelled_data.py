@@ -1,4 +1,4 @@
-"""Labelled images and encoders, brought together for evaluations."""
+"""Labeled images and encoders, brought together for evaluations."""
 
 import dataclasses
 import os

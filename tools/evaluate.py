@@ -1,4 +1,4 @@
-"""Scores encoders on labelled images:
+"""Scores encoders on labeled images:
 
 python -m tools.evaluate --workdir=runs/a --eval=knn,linear --encoder=run,random,pixels
 """
@@ -37,7 +37,7 @@ flags.DEFINE_string(
     "several separated by commas, or all",
 )
 flags.DEFINE_integer("test_examples", None, "score only the first so many test images; unset: all")
-flags.DEFINE_integer("knn_k", 200, "neighbours that vote")
+flags.DEFINE_integer("knn_k", 200, "neighbors that vote")
 flags.DEFINE_float("knn_temperature", 0.1, "of the votes' weights")
 flags.DEFINE_bool("knn_center", False, "subtract the bank's mean from all features first")
 cli.define_path("output", None, "also write all rows to this JSON file")

@@ -125,7 +125,7 @@ def _npy_labels(path: str, count: int) -> np.ndarray | None:
 
 
 def open_builtin(rest: str, split: str, size: int, seed: int) -> Source:
-    """Rendered images: `scenes` (colour, 8 bit) or `depth_scenes` (one channel, 16 bit), with the class of
+    """Rendered images: `scenes` (color, 8 bit) or `depth_scenes` (one channel, 16 bit), with the class of
     each.
 
     Args:

@@ -61,7 +61,7 @@ def open_source(
 def train_and_test(
     spec: str, data_dir: str | None = None, canvas_size: int | None = None, seed: int = 0
 ) -> tuple[Source, Source, str]:
-    """Labelled images to fit an evaluation on, labelled images to score it on, and a note on where these come
+    """Labeled images to fit an evaluation on, labeled images to score it on, and a note on where these come
     from.
 
     The data's own test (or validation) split where it has one with labels, else a fifth of each class, drawn by a fixed
@@ -108,12 +108,12 @@ def train_and_test(
 
 
 def check_classes(source: Source) -> None:
-    """Raises UserError where the labelled images are all of one class, so that nothing is to be told apart."""
+    """Raises UserError where the labeled images are all of one class, so that nothing is to be told apart."""
     found = np.unique(source.labels[source.labels >= 0])
     if len(found) < 2:
         which = f", {source.class_names[found[0]]!r}" if source.class_names else ""
         raise UserError(
-            f"{source.name} has labelled images of one class only{which}: two classes are the least "
+            f"{source.name} has labeled images of one class only{which}: two classes are the least "
             "(the label -1 is none)"
         )
 
@@ -166,4 +166,4 @@ def _named(*parts: Source) -> list[Source]:
 def _labelled(source: Source) -> Source:
     if (source.labels >= 0).all():
         return source
-    return subset(source, np.flatnonzero(source.labels >= 0), f"{source.name} (labelled part)")
+    return subset(source, np.flatnonzero(source.labels >= 0), f"{source.name} (labeled part)")

@@ -1,4 +1,4 @@
-"""Weighted k-nearest-neighbour accuracy of frozen features (Wu et al., 2018, arXiv:1805.01978, section 3.4)."""
+"""Weighted k-nearest-neighbor accuracy of frozen features (Wu et al., 2018, arXiv:1805.01978, section 3.4)."""
 
 import numpy as np
 
@@ -12,8 +12,8 @@ def evaluate(
 
     Args:
         train: the bank. test: the queries.
-        k: neighbours; the whole bank where that is smaller.
-        temperature: of the weights, > 0; towards 0 the nearest neighbour decides alone.
+        k: neighbors; the whole bank where that is smaller.
+        temperature: of the weights, > 0; towards 0 the nearest neighbor decides alone.
         center: subtract the bank's mean from bank and queries before they are brought to unit length. It takes away the
             offset that all features share, which untrained features and pixels have much of.
         rows: queries compared at a time.
@@ -47,7 +47,7 @@ def evaluate(
 
 
 def _votes(similarity: np.ndarray, numbers: np.ndarray, classes: int, temperature: float) -> np.ndarray:
-    """The weight of each class among the neighbours [Q, k] of each query: [Q, classes]."""
+    """The weight of each class among the neighbors [Q, k] of each query: [Q, classes]."""
     # Only ratios of weights count. Those to the nearest are at most 1 and do not overflow at any temperature.
     with np.errstate(over="ignore", under="ignore"):
         closeness = (similarity - similarity.max(axis=1, keepdims=True)).astype(np.float64)

@@ -23,7 +23,7 @@ UNCHOSEN = 1.0  # the penalty where images of several classes cannot be held out
 
 
 def evaluate(train: Features, test: Features, seed: int = 0, iterations: int = 300) -> dict:
-    """Top-1 accuracy of logistic regression on standardised features, with the penalty chosen on held-out training
+    """Top-1 accuracy of logistic regression on standardized features, with the penalty chosen on held-out training
     rows.
 
     Args:

@@ -7,7 +7,7 @@ from ssl_keras.methods.nnclr import nearest
 from tests.methods import harness
 
 TINY = {"projection_dim": 16, "projector_dim": 32, "predictor_dim": 32, "queue_length": 32}
-# As flags/scenes/simclr.flags: colour says nothing about the scenes' classes, and the run is short.
+# As flags/scenes/simclr.flags: color says nothing about the scenes' classes, and the run is short.
 SCENES = [
     "--view_arg=crop_area=(0.25,1.0)",
     "--view_arg=hue=0.4",

@@ -148,7 +148,7 @@ def test_center_view_is_pillows_resize():
     assert np.abs(center_view(images, 64) * 255 - pillow).max() <= 1.01
     np.testing.assert_array_equal(center_view(images, 96), images / np.float32(255))
 
-    # The centre square of a true 96 x 192 image, three quarters of its shorter side: 12..84 by 30..66 of the canvas.
+    # The center square of a true 96 x 192 image, three quarters of its shorter side: 12..84 by 30..66 of the canvas.
     cut = center_view(images, 64, sizes=[[96, 192]] * 3, crop=0.75) * 255
     box = (30, 12, 66, 84)
     pillow = np.stack([np.asarray(Image.fromarray(i).resize((64, 64), bilinear, box=box)) for i in images])
