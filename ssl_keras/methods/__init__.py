@@ -2,7 +2,7 @@
 
 import ast
 import importlib
-import os
+import importlib.util
 import pkgutil
 import re
 from typing import NamedTuple
@@ -60,7 +60,7 @@ def arguments(name: str) -> dict[str, Argument]:
 
 def _source(name: str) -> ast.Module:
     check_name(name)
-    with open(os.path.join(__path__[0], f"{name}.py"), encoding="utf-8") as file:
+    with open(importlib.util.find_spec(f"{__name__}.{name}").origin, encoding="utf-8") as file:
         return ast.parse(file.read())
 
 
