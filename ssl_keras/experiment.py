@@ -40,7 +40,7 @@ SAMPLE = 512  # images in which collapse is watched
 
 
 def pretrain(config: Config) -> dict | None:
-    """Trains, resumes or recognises the run of `config.workdir`; returns its summary (None on a worker
+    """Trains, resumes or recognizes the run of `config.workdir`; returns its summary (None on a worker
     that writes none).
 
     Raises:

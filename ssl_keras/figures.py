@@ -38,7 +38,7 @@ OPERATIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str | None]] = {
 
 
 def op_strip(image: np.ndarray, policy: policies.Policy, image_size: int) -> np.ndarray:
-    """A labelled strip: the image, then every operation of a policy alone, at the two ends of its range.
+    """A labeled strip: the image, then every operation of a policy alone, at the two ends of its range.
 
     Args:
         image: [H, W, C], uint8 in 0..255, uint16 in 0..65535 or float32 in [0, 1].

@@ -93,7 +93,7 @@ def _sizes(canvases, images: int) -> np.ndarray | None:
 
 
 def _tile(image: np.ndarray, side: int) -> np.ndarray:
-    """One image [S, S, C] in [0, 1] as uint8 [side, side, 3], centred on white; channels beyond three are left out."""
+    """One image [S, S, C] in [0, 1] as uint8 [side, side, 3], centered on white; channels beyond three are left out."""
     pixels = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
     pixels = pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
     factor = max(1, side // len(pixels))

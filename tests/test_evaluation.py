@@ -28,7 +28,7 @@ def write_images(root, counts, side=16):
 
 
 def encoder_file(path, weight):
-    """An encoder of 16-pixel images whose features are the mean colour times a weight."""
+    """An encoder of 16-pixel images whose features are the mean color times a weight."""
     images = keras.Input((16, 16, 3))
     mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(images))
     scaled = keras.layers.Dense(4, kernel_initializer=keras.initializers.Constant(weight))(mean)
@@ -52,10 +52,10 @@ def test_one_class_is_refused_in_words(tmp_path):
     write_images(tmp_path, {"train/cat": 5, "train/dog": 5, "test/cat": 2})
     np.save(tmp_path / "a.npy", np.zeros((8, 16, 16, 3), np.uint8))
     np.save(tmp_path / "a.labels.npy", np.zeros(8, int))
-    with pytest.raises(ValueError, match="labelled images of one class only"):
+    with pytest.raises(ValueError, match="labeled images of one class only"):
         asked(f"npy:{tmp_path}/a.npy")
     np.save(tmp_path / "a.labels.npy", np.arange(8) // 5)
-    with pytest.raises(ValueError, match="labelled images of one class only"):
+    with pytest.raises(ValueError, match="labeled images of one class only"):
         asked(f"npy:{tmp_path}/a.npy", train_examples=3)
     with pytest.raises(ValueError, match=r"no labels.*no classes: cat is the one folder that holds images"):
         asked(f"folder:{tmp_path}/test")
@@ -192,5 +192,5 @@ def test_scores_while_training_need_two_classes(tmp_path, labels):
     np.save(tmp_path / "a.npy", np.zeros((4, 16, 16, 3), np.uint8))
     np.save(tmp_path / "a.labels.npy", labels)
     canvases = load_canvases(open_source(f"npy:{tmp_path}/a.npy"), CanvasSpec(16, 3, "uint8"))
-    with pytest.raises(ValueError, match="--knn_every needs labelled images of two classes"):
+    with pytest.raises(ValueError, match="--knn_every needs labeled images of two classes"):
         online.online_knn(Config(image_size=16), Encoded, canvases)

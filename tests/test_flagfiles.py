@@ -1,4 +1,4 @@
-"""Every flagfile names settings, hyper-parameters and views that there are, and every method has its two."""
+"""Every flagfile names settings, hyper-parameters and views that there are, and every method has one."""
 
 import dataclasses
 import pathlib
@@ -102,6 +102,5 @@ def test_barlow_twins_steps_are_those_of_a_sixteenth_of_the_losses_gradient():
 
 
 @pytest.mark.parametrize("name", methods.names())
-def test_every_method_has_a_recipe_of_its_paper_and_one_for_cifar10(name):
-    assert (ROOT / "flags" / f"{name}.flags").exists()
-    assert (ROOT / "flags" / "cifar10" / f"{name}.flags").exists()
+def test_every_method_has_a_recipe(name):
+    assert any((ROOT / "flags" / folder / f"{name}.flags").exists() for folder in ("", "cifar10"))

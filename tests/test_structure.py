@@ -18,6 +18,7 @@ FLOORS = [
     ["data.reasons", "data.identity", "data.records"],
     ["data.sources", "data.canvases"],
     ["data.splits"],
+    ["chunked_loss"],
     ["losses", "optim", "views"],
     ["nn"],
     ["training"],

@@ -1,4 +1,4 @@
-"""Scores encoders on labelled images:
+"""Scores encoders on labeled images:
 
 python -m tools.evaluate --workdir=runs/a --eval=knn,linear --encoder=run,random,pixels
 """

@@ -18,7 +18,7 @@ CANVAS_MARGIN = 8 / 7  # 256 for views of 224: crops are resampled from a little
 
 
 def open_training_source(config: Config, method_class: type) -> Source:
-    """All images of the data without their test part; for a method that needs labels, the labelled training part."""
+    """All images of the data without their test part; for a method that needs labels, the labeled training part."""
     if method_class.needs_labels:
         source, _, note = splits.train_and_test(config.data, config.data_dir, config.canvas_size or config.image_size)
         print(note)
@@ -69,7 +69,7 @@ def class_count(data) -> int:
 def channel_statistics(canvases) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel in [0, 1], over up to 2,048 images spread over the data.
 
-    The papers normalise by ImageNet's statistics or not at all; images that are not photographs need their own.
+    The papers normalize by ImageNet's statistics or not at all; images that are not photographs need their own.
     """
     x = canvases.sample(2048)
     return [float(v) for v in x.mean(axis=(0, 1, 2))], [float(max(v, 1e-3)) for v in x.std(axis=(0, 1, 2))]

@@ -21,7 +21,7 @@ def train_and_test(
     numbers alone, these are the names, and the classes are numbered anew from 0.
 
     Args:
-        labelled: whether labels are needed; else the data may be without, and where it has some, all is as with them.
+        labeled: whether labels are needed; else the data may be without, and where it has some, all is as with them.
 
     Raises:
         UserError: labels are needed, and the data has none, or only one class.
@@ -77,12 +77,12 @@ def _without_labels(train: Source, spec: str, data_dir, canvas_size, seed: int) 
 
 
 def check_classes(source: Source) -> None:
-    """Raises UserError where the labelled images are all of one class, so that nothing is to be told apart."""
+    """Raises UserError where the labeled images are all of one class, so that nothing is to be told apart."""
     found = np.unique(source.labels[source.labels >= 0])
     if len(found) < 2:
         which = f", {source.class_names[found[0]]!r}" if source.class_names else ""
         raise UserError(
-            f"{source.name} has labelled images of one class only{which}: two classes are the least "
+            f"{source.name} has labeled images of one class only{which}: two classes are the least "
             "(the label -1 is none)"
         )
 
@@ -135,4 +135,4 @@ def _named(*parts: Source) -> list[Source]:
 def _labelled(source: Source) -> Source:
     if (source.labels >= 0).all():
         return source
-    return subset(source, np.flatnonzero(source.labels >= 0), f"{source.name} (labelled part)")
+    return subset(source, np.flatnonzero(source.labels >= 0), f"{source.name} (labeled part)")

@@ -24,7 +24,7 @@ class Data:
     Args:
         config: names the data; of a run, or of a command line.
         test_examples: only so many of the test images.
-        labelled: whether an evaluation needs labels; the data may then not be without.
+        labeled: whether an evaluation needs labels; the data may then not be without.
         dtype: pixel type that encoder files expect which do not say it themselves.
     """
 

@@ -58,7 +58,7 @@ def evaluate(subject: Subject, options: Options) -> list[Row]:
 
 
 def _votes(similarity: np.ndarray, numbers: np.ndarray, classes: int, temperature: float) -> np.ndarray:
-    """The weight of each class among the neighbours [Q, k] of each query: [Q, classes]."""
+    """The weight of each class among the neighbors [Q, k] of each query: [Q, classes]."""
     # Only ratios of weights count. Those to the nearest are at most 1 and do not overflow at any temperature.
     with np.errstate(over="ignore", under="ignore"):
         closeness = (similarity - similarity.max(axis=1, keepdims=True)).astype(np.float64)

@@ -14,7 +14,7 @@ def online_knn(config: Config, method, canvases):
     """kNN accuracy among *training* images while training: the test images are not looked at."""
     labelled = np.flatnonzero(canvases.labels >= 0)
     if len(np.unique(canvases.labels[labelled])) < 2:
-        raise UserError(f"--knn_every needs labelled images of two classes, which {config.data} lacks; leave it out")
+        raise UserError(f"--knn_every needs labeled images of two classes, which {config.data} lacks; leave it out")
     order = np.random.default_rng(0).permutation(labelled)
     queries = order[: min(KNN_QUERIES, max(1, len(order) // 5))]
     bank = order[len(queries) :][:KNN_BANK]

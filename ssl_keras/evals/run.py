@@ -199,7 +199,7 @@ def request_from(
         if given.get("data", config.data) != config.data:
             config = dataclasses.replace(config, train_examples=None)  # that number was said of the other data
     elif "data" not in given:
-        raise UserError("--data is missing: name the labelled images, or a run's --workdir")
+        raise UserError("--data is missing: name the labeled images, or a run's --workdir")
     return Request(
         tuple(encoders),
         {name: REGISTRY.load(name).Options(**(options or {}).get(name, {})) for name in _names(evaluations)},

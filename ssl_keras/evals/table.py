@@ -4,7 +4,7 @@ from ssl_keras.encoders import stages
 
 
 def table(rows: list[dict]) -> str:
-    """The rows as text: a line for each encoder and layer, a column for each score, in per cent.
+    """The rows as text: a line for each encoder and layer, a column for each score, in percent.
 
     Below them stands what is to be known of an evaluation. Where one could not be made stands a dash.
     """

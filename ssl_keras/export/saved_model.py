@@ -35,7 +35,7 @@ def write(encoder: Encoder, path: str, options: Options) -> None:
     """Writes a SavedModel with two signatures, both returning {"features": float32 [B, D]}; no rows for an empty batch.
 
     `serving_default`: `image_bytes`, string [B], encoded files of any sizes as `decode.decode` reads them: JPEG, PNG,
-    GIF, true-colour BMP, still WebP. A file that it does not read is an InvalidArgumentError for the whole request.
+    GIF, true-color BMP, still WebP. A file that it does not read is an InvalidArgumentError for the whole request.
     `images`: `images` [B, H, W, C], already decoded, of the encoder's pixel type (uint8, uint16, or float32 from 0 to
     1); squashed to the canvas as files are.
 

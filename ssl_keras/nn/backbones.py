@@ -28,8 +28,8 @@ def build_backbone(
     Args:
         name: one of `BACKBONES`.
         image_size, channels, mean, std, seed: see `resnet.build` and `vit.build`.
-        width, stem, zero_init_last: of ResNets only.
-        patch, pool: of ViTs only; None: the default.
+        width, stem, zero_init_last: options of ResNets only.
+        patch, pool: options of ViTs only; None: the default.
 
     Returns:
         A functional keras.Model called `name`; D is `model.output_shape[-1]`.

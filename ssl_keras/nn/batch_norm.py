@@ -1,8 +1,7 @@
 """Batch normalization on TensorFlow's fused kernel, and the way back to the stock layer.
 
-Keras 3 normalizes a training batch with moments and elementwise operations; TensorFlow's fused kernel does
-the same in one pass over the data, forwards and backwards, and makes a whole ResNet step on a CPU about 1.3
-times faster.
+Keras 3 normalizes a training batch with moments and elementwise operations. TensorFlow's fused kernel does the same in
+one pass over the data, forwards and backwards. It makes a whole ResNet step on a CPU about 1.3 times faster.
 """
 
 import contextlib
@@ -20,9 +19,9 @@ _pass = contextvars.ContextVar("which of how many passes", default=(1, 1))
 
 @contextlib.contextmanager
 def one_pass(number: int, count: int) -> Iterator[None]:
-    """Of `count` passes, each in this context, the `number`th, from 1: they move moving statistics once, by their mean.
+    """Marks pass `number`, from 1, of `count` passes that together move the moving statistics once, by their mean.
 
-    After the last a statistic s is m·s + (1 - m)·(x_1 + ... + x_count) / count, where x_i are those of pass i.
+    After the last pass a statistic s is m·s + (1 - m)·(x_1 + ... + x_count) / count, where x_i is that of pass i.
     """
     token = _pass.set((number, count))
     try:
@@ -33,13 +32,13 @@ def one_pass(number: int, count: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def holding(statistics: dict[int, tuple]) -> Iterator[None]:
-    """Moving statistics stay as they are within it; where they would have moved to goes into `statistics`.
+    """Keeps moving statistics as they are; where they would have moved to goes into `statistics`.
 
-    So a pass can be made for its outputs alone, or inside of a loop, whose body must not write to variables.
+    So a pass can be made for its outputs alone, or inside a loop, whose body must not write to variables.
 
     Args:
-        statistics: {id of a variable: (variable, float32 [C])}: where each starts and, afterwards, has come to. What is
-            missing starts at the variable's value and is added.
+        statistics: {id of a variable: (variable, float32 [C])}: where each statistic starts and, afterwards, where it
+            would be. A statistic that is missing starts at the variable's value and is added.
     """
     token = _held.set(statistics)
     try:
@@ -52,20 +51,18 @@ def holding(statistics: dict[int, tuple]) -> Iterator[None]:
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization (Ioffe and Szegedy, 2015) with stock Keras's weights, config and numbers, faster.
 
-    The fused kernel is taken while training on channels-last inputs [B, H, W, C] and [B, C] with local
-    statistics. Every other case (inference, a frozen layer, synchronized statistics, masks, renorm) is
-    Keras's own code.
+    The fused kernel is used while training on channels-last inputs [B, H, W, C] and [B, C] with local statistics. Every
+    other case (inference, a frozen layer, synchronized statistics, masks, renorm) is Keras's own code.
 
-    The moving variance averages the *biased* batch variance on both paths, as Keras does; the kernel returns
-    the unbiased one (what PyTorch averages), which is scaled back here, so that a step does not depend on
-    the path and several replicas equal one.
+    The moving variance averages the *biased* batch variance on both paths, as Keras does. The kernel returns the
+    unbiased one (what PyTorch averages); it is scaled back here, so that a step does not depend on the path and several
+    replicas equal one.
 
     Args:
-        momentum: share of the old value in the moving statistics, per step (PyTorch's `momentum=0.1` is 0.9
-            here).
+        momentum: share of the old value in the moving statistics, per step (PyTorch's `momentum=0.1` is 0.9 here).
         epsilon: added to the variance.
-        synchronized: whether statistics are taken over all replicas. None: exactly when the layer is made
-            under a strategy with several replicas.
+        synchronized: whether statistics are taken over all replicas. None: exactly when the layer is made under a
+            strategy with several replicas.
         **kwargs: those of `keras.layers.BatchNormalization` (`center`, `scale`, `gamma_initializer`, ...).
     """
 
@@ -92,8 +89,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return self._normalize_batch(inputs)
         if training and self.trainable and _held.get() is not None:
             raise UserError(
-                f"the batch normalization {self.name!r} takes its statistics over all replicas, which cannot be done "
-                "piece by piece: build the model with synchronized=False, or with group normalization"
+                f"the batch normalization {self.name!r} takes its statistics over all replicas. Micro-batches cannot "
+                "do that: build the model with synchronized=False, or with group normalization"
             )
         return super().call(inputs, training=training, mask=mask)
 
@@ -140,12 +137,11 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 def as_stock(model):
     """A copy of `model` with the same weights and `keras.layers.BatchNormalization` for the fused one.
 
-    `keras.saving.load_model` reads the copy where this package is absent. Its layers are not synchronized,
-    which changes nothing at inference, so that it also loads with other Keras backends.
+    `keras.saving.load_model` reads the copy where this package is absent. Its layers are not synchronized. That changes
+    nothing at inference, and lets the copy load with other Keras backends too.
 
     Args:
-        model: functional or Sequential keras.Model, possibly nested, of built-in and fused layers; left as
-            it is.
+        model: functional or Sequential keras.Model, possibly nested, of built-in and fused layers; it is not changed.
     """
 
     def stock(layer):

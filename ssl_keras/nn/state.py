@@ -14,8 +14,8 @@ from ssl_keras.errors import UserError
 class MomentumEncoder(keras.layers.Layer):
     """A slowly moving copy of one or more models in a row: MoCo's key encoder, BYOL's target, DINO's teacher.
 
-    Its variables are frozen, its layers are not: batch normalization takes the statistics of its own batch (a frozen
-    layer would silently take the moving ones), and its moving statistics are its own, not averaged from the online
+    Its variables are frozen, its layers are not. So batch normalization uses the statistics of its own batch (a frozen
+    layer would silently use the moving ones), and its moving statistics are its own, not an average of the online
     network's.
 
     Args:
@@ -53,8 +53,10 @@ class MomentumEncoder(keras.layers.Layer):
 
 
 def copied(model, name, reseed=False):
-    """A clone of `model` whose variables' paths begin with `name`, with its weights, or with initial ones of other
-    seeds."""
+    """A clone of `model` whose variables' paths begin with `name`.
+
+    It has the model's weights, or, with `reseed`, initial ones of other seeds.
+    """
 
     def clone(layer):
         config = layer.get_config()
@@ -77,8 +79,8 @@ class FeatureQueue(keras.layers.Layer):
 
     Args:
         length: keys that it holds, a multiple of `batch_size`.
-        dim: of a key.
-        batch_size: the global one: keys that come in at a time.
+        dim: dimension of a key.
+        batch_size: keys that come in at a time, from all replicas.
     """
 
     def __init__(self, length, dim, batch_size, name="queue"):
@@ -119,7 +121,7 @@ class MemoryBank(keras.layers.Layer):
 
     Args:
         length: images of the data.
-        dim: of a feature.
+        dim: dimension of a feature.
     """
 
     def __init__(self, length, dim, name="bank"):
@@ -140,7 +142,7 @@ class MemoryBank(keras.layers.Layer):
         return self.features.value
 
     def lookup(self, index):
-        """The features of images: int [...] -> float32 [..., dim]."""
+        """The features of images by their `index`: int [...] -> float32 [..., dim]."""
         return tf.gather(self.features.value, index)
 
     def update(self, index, features, momentum):
@@ -160,7 +162,7 @@ def write_rows(variable, index, rows):
     """Writes rows into a Keras variable in place: a bank of a million features is not copied.
 
     Args:
-        index: int [n], each row at most once.
+        index: int [n], which rows of the variable, each at most once.
         rows: [n, ...] in the variable's dtype.
     """
     # Under a strategy, `handle` is that of this replica's copy; each replica writes the same.

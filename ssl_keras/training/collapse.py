@@ -50,10 +50,10 @@ class Collapse(keras.callbacks.Callback):
 
 
 def effective_rank(h: np.ndarray) -> float:
-    """exp(entropy of the normalised singular values) of the centred representations [N, D]: between 1 and min(N, D).
+    """exp(entropy of the normalized singular values) of the centered representations [N, D]: between 1 and min(N, D).
 
     Roy and Vetterli, 2007; used to judge representations without labels by RankMe (arXiv:2210.02885, equation 1),
-    which does not centre: centring keeps a common offset of ReLU features from hiding the others. 0 where nothing
+    which does not center: centering keeps a common offset of ReLU features from hiding the others. 0 where nothing
     varies.
     """
     h = h.astype(np.float64)

@@ -159,7 +159,7 @@ def test_animated_webp_is_refused_by_the_graph_and_read_in_training():
 
 
 def gif_of(frame, canvas, at=(0, 0), clear=None, own_table=False, table=None):
-    """A GIF of one frame of colour numbers at a place of a canvas (height, width)."""
+    """A GIF of one frame of color numbers at a place of a canvas (height, width)."""
     table = bytes(range(3, 51)) if table is None else table
     # Five bits a code; a new start (16) after each dozen, before codes grow longer; 17 ends.
     dozens = [frame.ravel()[k : k + 12] for k in range(0, frame.size, 12)]
@@ -192,7 +192,7 @@ def test_gif_on_its_canvas_over_white(own_table, clear, at, canvas):
     expected = np.full((max(canvas[0], at[0] + 6), max(canvas[1], at[1] + 9), 3), 255, np.uint8)
     expected[at[0] : at[0] + 6, at[1] : at[1] + 9] = colours[frame]
     np.testing.assert_array_equal(served(data), expected)
-    if canvas != (0, 0) and (clear is not None or at == (0, 0)):  # else Pillow paints its background colour
+    if canvas != (0, 0) and (clear is not None or at == (0, 0)):  # else Pillow paints its background color
         pillow = over_white(np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")))
         np.testing.assert_array_equal(served(data), pillow)
 

@@ -40,7 +40,7 @@ def make(name: str, learning_rate: float = 0.1, **arguments) -> keras.Model:
 
 
 def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
-    """`steps` global batches of smooth random images, each of its own colour and layout."""
+    """`steps` global batches of smooth random images, each of its own color and layout."""
     rng = np.random.default_rng(seed)
     n = steps * BATCH
     coarse = rng.uniform(0, 255, (n, 4, 4, 3))

@@ -242,7 +242,7 @@ def test_a_third_of_the_patches_is_coarse():
 
 
 def test_dropped_colours_are_as_fine_in_coarse_patches():
-    """Colours are dropped after a patch was reduced: the noise in their place is not smoothed with it."""
+    """Colors are dropped after a patch was reduced: the noise in their place is not smoothed with it."""
     options = {"patch": 24, "gap": 0, "jitter": 0, "color": "drop", "downsample": 1.0}
     pairs = PatchPairs(**options)(canvases(100, 64), step=0)[0].numpy().reshape(-1, 24, 24, 3)
     strength = pairs.std(axis=(1, 2))

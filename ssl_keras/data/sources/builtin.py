@@ -9,7 +9,7 @@ USUAL_SIZE = 32  # px
 
 
 def open_source(rest: str, wanted: Wanted) -> Source:
-    """Rendered images: `scenes` (colour, 8 bit) or `depth_scenes` (one channel, 16 bit), with the class of
+    """Rendered images: `scenes` (color, 8 bit) or `depth_scenes` (one channel, 16 bit), with the class of
     each.
 
     Args:

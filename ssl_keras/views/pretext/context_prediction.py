@@ -11,20 +11,20 @@ from ssl_keras.views.pretext.patches import FLAT, cut, pick
 from ssl_keras.views.resample import resample, resampling_matrix
 
 COLORS = ("drop", "project", "keep")
-# The eight neighbours of a patch in reading order: label -> (rows down, columns to the right).
+# The eight neighbors of a patch in reading order: label -> (rows down, columns to the right).
 NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
 @keras.saving.register_keras_serializable("ssl_keras")
 class PatchPairs(PretextLayer):
-    """A patch and one of its eight neighbours (Doersch et al. 2015, arXiv:1505.05192, section 3).
+    """A patch and one of its eight neighbors (Doersch et al. 2015, arXiv:1505.05192, section 3).
 
-    Pieces: float32 [b, 2, p, p, C], the patch and its neighbour; labels: int32 [b], the neighbour's place, an index
+    Pieces: float32 [b, 2, p, p, C], the patch and its neighbor; labels: int32 [b], the neighbor's place, an index
     into `NEIGHBOURS`. Each patch has its channels' means taken away and is divided by the root mean square of all its
     values; `std` and `mean` then bring it to the images' scale.
 
     Args:
-        patch, gap, jitter: side of a patch, pixels between neighbours, and by how many each patch is moved at most
+        patch, gap, jitter: side of a patch, pixels between neighbors, and by how many each patch is moved at most
             along each axis. None: the paper's 96, 48 and 7 pixels in images of 256 or more, else 10/32, 3/32 and 1/32
             of the side.
         color: against chromatic aberration, which tells where in the lens a patch lies: "drop" keeps one channel of
@@ -85,7 +85,7 @@ class PatchPairs(PretextLayer):
         patches = tf.reshape(pairs, [-1, patch, patch, channels])  # [2b, ...]; their draws alike
         reduced, size, kept = (tf.reshape(u[:, k : k + 2], [-1]) for k in (7, 9, 11))
         number = 2 * places(images)[:, None] + tf.range(2)
-        # As the authors' code does: colours go last, so that the noise in their place is as fine in every patch.
+        # As the authors' code does: colors go last, so that the noise in their place is as fine in every patch.
         patches = tf.where((reduced < self.downsample)[:, None, None, None], coarse(patches, size), patches)
         patches = self._colors(patches, kept, draws.Key(self.seed, step, tf.constant(-1), tf.reshape(number, [-1])))
         patches -= tf.reduce_mean(patches, axis=[1, 2], keepdims=True)

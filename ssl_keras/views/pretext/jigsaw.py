@@ -13,7 +13,7 @@ from ssl_keras.views.pretext.patches import FLAT, cut, pick, to_gray
 class JigsawTiles(PretextLayer):
     """Nine shuffled tiles of each image (Noroozi and Favaro 2016, arXiv:1603.09246, section 3).
 
-    The centre of the image is a grid of 3 x 3 cells, 75 pixels wide in the paper; in each lies a tile of 64, anywhere.
+    The center of the image is a grid of 3 x 3 cells, 75 pixels wide in the paper; in each lies a tile of 64, anywhere.
     Pieces: float32 [b, 9, t, t, C]; the one presented at place j is that of cell permutation[j], cells counted in
     reading order. Labels: int32 [b], the permutation's number.
 
@@ -28,7 +28,7 @@ class JigsawTiles(PretextLayer):
         color: what is done against chromatic aberration, which tells where in the lens a tile lies: "gray", the paper's
             weak means (`grayscale`, `channel_jitter`); or "drop", which shows each image by one of its channels, drawn
             at random, and leaves nothing of it.
-        grayscale: probability of taking the colour from an image, all tiles alike.
+        grayscale: probability of taking the color from an image, all tiles alike.
         channel_shift: up to so many levels (of 255) are added to each channel of each tile.
         channel_jitter: each channel of each tile is moved by up to so many pixels (2 in the paper, against chromatic
             aberration), but not those of images made gray; None: 2/64 of the tile, at least 1.

@@ -18,7 +18,7 @@ class Rotations(PretextLayer):
 
     Pieces: float32 [b, n, S, S, C], counter-clockwise by first_angle + k 360/n degrees; labels: int32 [b, n], each k.
     Multiples of 90 degrees are exact transposes and flips. Where there are others (n = 8), every angle shows only the
-    centre square of S/√2 pixels that lies inside the image at all of them, enlarged to S by bilinear interpolation:
+    center square of S/√2 pixels that lies inside the image at all of them, enlarged to S by bilinear interpolation:
     empty corners would give the angle away, and so would a zoom of some angles only.
 
     Args:
@@ -53,7 +53,7 @@ def quarter_turn(images, turns):
 
 
 def turn_inside(images, degrees):
-    """The centre square of side S/√2, turned counter-clockwise, enlarged to S: [b, S, S, C], bilinear."""
+    """The center square of side S/√2, turned counter-clockwise, enlarged to S: [b, S, S, C], bilinear."""
     side = images.shape[1]
     angle = math.radians(degrees)
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
