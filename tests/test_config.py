@@ -23,8 +23,8 @@ def test_a_setting_left_open_is_no_difference():
 
 
 def test_unknown_settings_in_a_folder_are_named():
-    with pytest.raises(ValueError, match="--color"):
-        Config.from_flag_lines("--color=red\n")
+    with pytest.raises(ValueError, match="--colour"):
+        Config.from_flag_lines("--colour=red\n")
 
 
 def tool(*arguments):

@@ -73,7 +73,7 @@ def test_links_lead_to_files(path):
 @pytest.mark.parametrize("name", methods.names())
 def test_the_text_of_each_argument_says_what_it_is(name):
     """It is printed behind the argument's name alone: no "of the softmax", no "see above"."""
-    for argument, (_, text) in methods.arguments(name).items():
+    for argument, (_, _, text) in methods.arguments(name).items():
         assert not re.match(r"(of|as|see|like|the same)\b", text), f"{argument}: {text}"
 
 

@@ -148,7 +148,7 @@ def test_center_view_is_pillows_resize():
     assert np.abs(center_view(images, 64) * 255 - pillow).max() <= 1.01
     np.testing.assert_array_equal(center_view(images, 96), images / np.float32(255))
 
-    # The center square of a true 96 x 192 image, three quarters of its shorter side: 12..84 by 30..66 of the canvas.
+    # The centre square of a true 96 x 192 image, three quarters of its shorter side: 12..84 by 30..66 of the canvas.
     cut = center_view(images, 64, sizes=[[96, 192]] * 3, crop=0.75) * 255
     box = (30, 12, 66, 84)
     pillow = np.stack([np.asarray(Image.fromarray(i).resize((64, 64), bilinear, box=box)) for i in images])
@@ -191,13 +191,13 @@ def test_unknown_names_list_the_known_ones():
     with pytest.raises(ValueError, match="simclr_cifar"):
         policies.get("simclrr", 32)
     with pytest.raises(ValueError, match="grayscale"):
-        policies.get("simclr", 32, without=("color",))
+        policies.get("simclr", 32, without=("colour",))
     with pytest.raises(ValueError, match="crop_area"):
         policies.get("simclr", 32, crop_areas=(0.1, 1.0))
     with pytest.raises(ValueError, match="probability"):
         policies.get("simclr", 32, flip=2.0)
     with pytest.raises(ValueError, match="sobel"):
-        policies.get("pair:crop+color", 32)
+        policies.get("pair:crop+colour", 32)
     with pytest.raises(ValueError, match="exact"):
         RandomViews(policies.get("simclr", 32), 32, color="sequential")
     with pytest.raises(ValueError, match="uint16"):
