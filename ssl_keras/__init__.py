@@ -6,6 +6,9 @@ Nothing heavy is imported here: a tool's `--help` and a wrong flag answer before
 import os
 import sys
 
+if sys.platform == "win32":  # it lacks the locks, the reads at a place and the counts of memory that are used here
+    raise ImportError("ssl_keras does not run on Windows itself: run it in WSL 2 (Linux in Windows), see BUILD.md")
+
 # TensorFlow leaves oneDNN off on CPUs without AVX512-VNNI, where it is worth 1.8x; it must be set before the import.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # The training steps are TensorFlow's, whatever backend other programs are told to take.

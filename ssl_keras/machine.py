@@ -1,13 +1,12 @@
 """The machine that this process runs on: its memory, and how much of it the process has held."""
 
 import os
+import resource
 import sys
 
 
 def peak_memory_bytes() -> int:
     """The most memory that this process has held so far (resident set), in bytes."""
-    import resource  # not on Windows
-
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
