@@ -75,7 +75,7 @@ def test_a_saved_model_replaces_an_earlier_export_and_fills_an_empty_folder(enco
         saved_model.write(model, f"{tmp_path}/sm/", saved_model.Options())
     assert os.listdir(tmp_path) == ["sm"]
     loaded = keras.layers.TFSMLayer(str(tmp_path / "sm"), call_endpoint="images")
-    assert loaded(np.zeros((2, 20, 20, 3), np.uint8))["features"].shape == (2, model.output_shape[1])
+    assert loaded(np.zeros((2, 20, 20, 3), np.uint8))["features"].shape == (2, model.contract.dimension)
 
 
 def test_an_encoder_file_replaces_encoders_alone(encoder, tmp_path):
