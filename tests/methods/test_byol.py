@@ -104,6 +104,6 @@ def test_without_a_moving_target_and_predictor_the_projections_collapse():
         for epoch in range(20):
             logs = harness.train(method, harness.batches(20, seed=epoch))
         spread[name] = logs["z_std"] / even_z_std(16)
-    print(spread)
-    assert spread["byol"] > 0.5
-    assert spread["no predictor"] < 0.25 and spread["no predictor, no average"] < 0.25
+    # Measured: 0.46 to 0.6 with both, below 0.01 without.
+    assert spread["byol"] > 0.25
+    assert spread["no predictor"] < 0.05 and spread["no predictor, no average"] < 0.05
