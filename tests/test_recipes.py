@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras import experiment, methods
+from ssl_keras import methods
 from ssl_keras.build import arguments as build_arguments
 from ssl_keras.build import data as build_data
 from ssl_keras.build import method as build_method
@@ -76,7 +76,7 @@ def canvases(image_size, needs_labels):
 @pytest.fixture(autouse=True)
 def narrow_vits_and_plain_views(monkeypatch):
     """XLA takes seconds for each view that it compiles."""
-    monkeypatch.setattr(experiment, "RandomViews", functools.partial(experiment.RandomViews, jit_compile=False))
+    monkeypatch.setattr(build_method, "RandomViews", functools.partial(build_method.RandomViews, jit_compile=False))
     for name in vit.ARCHITECTURES:
         monkeypatch.setitem(vit.ARCHITECTURES, name, vit.Architecture(32, 2, 1))
 
