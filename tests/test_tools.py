@@ -138,7 +138,7 @@ def test_random_encoder_is_the_runs_architecture_and_depends_on_the_seed_alone(f
     def features_of(seed):
         given = {"workdir": str(finished), "seed": seed}
         request = evaluation.request_from(given, "random", "knn", 20, options={"knn": {"k": 20}})
-        return Data(request.config, 20).encoder("random").features("representation")[1].x
+        return Data(request.config, 20).images_for("random").subject("representation", 0).features[1].x
 
     np.testing.assert_array_equal(features_of(0), features_of(0))
     assert np.abs(features_of(0) - features_of(1)).max() > 1e-3
