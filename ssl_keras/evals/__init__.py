@@ -7,7 +7,7 @@ A file has
 - `evaluate(subject, options) -> list of subject.Row`.
 
 What an evaluation chooses (a penalty, say) it chooses on a part of the training images; test images are looked at once,
-for the score. A ValueError says in a sentence why the subject cannot be scored. An image of a class that the training
+for the score. A UserError says in a sentence why the subject cannot be scored. An image of a class that the training
 images lack counts as wrong.
 """
 

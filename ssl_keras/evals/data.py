@@ -11,8 +11,10 @@ from ssl_keras.build.method import untrained_backbone
 from ssl_keras.config import Config
 from ssl_keras.data import splits
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
+from ssl_keras.data.canvases.probe import possible_channels
 from ssl_keras.encoders import file
 from ssl_keras.encoders.encoder import Encoder, from_backbone
+from ssl_keras.errors import UserError
 from ssl_keras.evals import features
 from ssl_keras.evals.subject import Subject
 from ssl_keras.words import counted, listing
@@ -50,6 +52,10 @@ class Data:
             path = os.path.join(config.workdir, run_folder.ENCODER) if name == "run" else name
             encoder = file.load(path, self.dtype)
             size, channels, dtype = encoder.contract.size, encoder.contract.channels, encoder.contract.dtype
+        possible = possible_channels(self.train)
+        if channels not in possible:
+            known = " or ".join(map(str, sorted(possible)))
+            raise UserError(f"it takes images of {channels} channels, and {self.train.name} has images of {known}")
         pair = self._load(CanvasSpec(config.canvas_size if size == config.image_size else size, channels, dtype))
         if name == "random":
             encoder = from_backbone(untrained_backbone(config, *channel_statistics(pair[0])), dtype)

@@ -38,7 +38,7 @@ def evaluate(subject: Subject, options: Options) -> list[Row]:
     """Top-1 accuracy of a vote of the k nearest training features, weighted by exp(cosine/temperature).
 
     Raises:
-        ValueError: features are missing or not finite.
+        UserError: features are missing or not finite.
     """
     train, test = subject.features
     check(train, test)

@@ -47,7 +47,7 @@ def evaluate(request: Request) -> list[dict]:
     Returns:
         A row for each encoder, layer and evaluation: {"encoder", "layer", "eval", "metrics": their names, each metric
         with its value, and all that it was measured with}; "classes": {name: [training images, test images]}; "caveat"
-        where there is one. Where an evaluation cannot be made, "top1" is None and "error" says why.
+        where there is one. Where an evaluation cannot be made of what was given, "top1" is None and "error" says why.
     """
     check(request)
     needs = {need for name in request.evaluations for need in REGISTRY.load(name).NEEDS}
@@ -76,7 +76,7 @@ def _results(request: Request, data: Data) -> Iterator[list[dict]]:
             images = data.images_for(name)
         except BadFilesError:
             raise  # the images are those of all encoders
-        except ValueError as error:
+        except UserError as error:
             for layer in request.layers:
                 for evaluation in request.evaluations:
                     yield [row(name, layer, evaluation, _failed(error))]
@@ -87,7 +87,7 @@ def _results(request: Request, data: Data) -> Iterator[list[dict]]:
                 try:
                     found = REGISTRY.load(evaluation).evaluate(subject, options)
                     results = [result | images.classes() for result in merged(found)]
-                except ValueError as error:
+                except UserError as error:
                     results = [_failed(error)]
                 yield [row(name, layer, evaluation, result) for result in results]
 
@@ -104,14 +104,8 @@ def merged(found: list[Row]) -> list[dict]:
     return [{"metrics": list(metrics)} | metrics | conditions for metrics, conditions in alike]
 
 
-def _failed(error: ValueError) -> dict:
-    return {"metrics": ["top1"], "top1": None, "error": sentence(error)}
-
-
-def sentence(error: ValueError) -> str:
-    """What an error says; TensorFlow puts the lines of code that a traced function went through before it."""
-    lines = str(error).strip().splitlines() or [repr(error)]
-    return lines[-1].strip().removeprefix("ValueError: ")
+def _failed(error: UserError) -> dict:
+    return {"metrics": ["top1"], "top1": None, "error": str(error)}
 
 
 def layers_of(encoder: Encoder | None, wanted: tuple[str, ...]) -> list[str]:

@@ -64,12 +64,18 @@ def probe(source: Source, channels: int | None = None, dtype: str | None = None)
     return chosen
 
 
+def possible_channels(source: Source) -> set[int]:
+    """The numbers of channels that the images of a source can be brought to."""
+    given = source.arrays[0] if source.arrays else None
+    return {given} if given not in (None, 1, 3) else {1, 3}
+
+
 def _check_channels(source: Source, channels: int | None) -> None:
     """Refuses a number of channels that the images cannot be brought to, and axes in doubt that it does not settle."""
     given = source.arrays[0] if source.arrays else None
     if source.doubt and channels != given:
         raise UserError(source.doubt)
-    possible = {given} if given not in (None, 1, 3) else {1, 3}
+    possible = possible_channels(source)
     if channels is not None and channels not in possible:
         what = f"images of {given} channel{'s' * (given > 1)}" if given else "encoded images, of 1 or 3 channels"
         advice = f"--channels={' or '.join(map(str, sorted(possible)))}, or leave it out"
