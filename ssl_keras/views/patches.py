@@ -23,7 +23,7 @@ from ssl_keras.views.resample import resample, resampling_matrix
 DIAGONAL_SCALE = 2**-0.5  # side of the square that lies inside an image however it is turned
 FLAT = 1e-8  # variance below which a patch counts as flat: its noise is not blown up
 COLORS = ("drop", "project", "keep")
-# The eight neighbours of a patch in reading order: label -> (rows down, columns to the right).
+# The eight neighbors of a patch in reading order: label -> (rows down, columns to the right).
 NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
@@ -93,7 +93,7 @@ class Rotations(PretextLayer):
 
     Pieces: float32 [b, n, S, S, C], counter-clockwise by first_angle + k 360/n degrees; labels: int32 [b, n], each k.
     Multiples of 90 degrees are exact transposes and flips. Where there are others (n = 8), every angle shows only the
-    centre square of S/√2 pixels that lies inside the image at all of them, enlarged to S by bilinear interpolation:
+    center square of S/√2 pixels that lies inside the image at all of them, enlarged to S by bilinear interpolation:
     empty corners would give the angle away, and so would a zoom of some angles only.
 
     Args:
@@ -128,7 +128,7 @@ def quarter_turn(images, turns):
 
 
 def turn_inside(images, degrees):
-    """The centre square of side S/√2, turned counter-clockwise, enlarged to S: [b, S, S, C], bilinear."""
+    """The center square of side S/√2, turned counter-clockwise, enlarged to S: [b, S, S, C], bilinear."""
     side = images.shape[1]
     angle = math.radians(degrees)
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
@@ -152,7 +152,7 @@ def turn_inside(images, degrees):
 class JigsawTiles(PretextLayer):
     """Nine shuffled tiles of each image (Noroozi and Favaro 2016, arXiv:1603.09246, section 3).
 
-    The centre of the image is a grid of 3 x 3 cells, 75 pixels wide in the paper; in each lies a tile of 64, anywhere.
+    The center of the image is a grid of 3 x 3 cells, 75 pixels wide in the paper; in each lies a tile of 64, anywhere.
     Pieces: float32 [b, 9, t, t, C]; the one presented at place j is that of cell permutation[j], cells counted in
     reading order. Labels: int32 [b], the permutation's number.
 
@@ -167,7 +167,7 @@ class JigsawTiles(PretextLayer):
         color: what is done against chromatic aberration, which tells where in the lens a tile lies: "gray", the paper's
             weak means (`grayscale`, `channel_jitter`); or "drop", which shows each image by one of its channels, drawn
             at random, and leaves nothing of it.
-        grayscale: probability of taking the colour from an image, all tiles alike.
+        grayscale: probability of taking the color from an image, all tiles alike.
         channel_shift: up to so many levels (of 255) are added to each channel of each tile.
         channel_jitter: each channel of each tile is moved by up to so many pixels (2 in the paper, against chromatic
             aberration), but not those of images made gray; None: 2/64 of the tile, at least 1.
@@ -256,14 +256,14 @@ class JigsawTiles(PretextLayer):
 
 @keras.saving.register_keras_serializable("ssl_keras")
 class PatchPairs(PretextLayer):
-    """A patch and one of its eight neighbours (Doersch et al. 2015, arXiv:1505.05192, section 3).
+    """A patch and one of its eight neighbors (Doersch et al. 2015, arXiv:1505.05192, section 3).
 
-    Pieces: float32 [b, 2, p, p, C], the patch and its neighbour; labels: int32 [b], the neighbour's place, an index
+    Pieces: float32 [b, 2, p, p, C], the patch and its neighbor; labels: int32 [b], the neighbor's place, an index
     into `NEIGHBOURS`. Each patch has its channels' means taken away and is divided by the root mean square of all its
     values; `std` and `mean` then bring it to the images' scale.
 
     Args:
-        patch, gap, jitter: side of a patch, pixels between neighbours, and by how many each patch is moved at most
+        patch, gap, jitter: side of a patch, pixels between neighbors, and by how many each patch is moved at most
             along each axis. None: the paper's 96, 48 and 7 pixels in images of 256 or more, else 10/32, 3/32 and 1/32
             of the side.
         color: against chromatic aberration, which tells where in the lens a patch lies: "drop" keeps one channel of
@@ -324,7 +324,7 @@ class PatchPairs(PretextLayer):
         patches = tf.reshape(pairs, [-1, patch, patch, channels])  # [2b, ...]; their draws alike
         reduced, size, kept = (tf.reshape(u[:, k : k + 2], [-1]) for k in (7, 9, 11))
         number = 2 * places(images)[:, None] + tf.range(2)
-        # As the authors' code does: colours go last, so that the noise in their place is as fine in every patch.
+        # As the authors' code does: colors go last, so that the noise in their place is as fine in every patch.
         patches = tf.where((reduced < self.downsample)[:, None, None, None], coarse(patches, size), patches)
         patches = self._colors(patches, kept, draws.Key(self.seed, step, tf.constant(-1), tf.reshape(number, [-1])))
         patches -= tf.reduce_mean(patches, axis=[1, 2], keepdims=True)
