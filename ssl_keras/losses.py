@@ -79,9 +79,7 @@ def info_nce(queries, positives, negatives, temperature, ids=None, negative_ids=
     if ids is not None:
         ids, negative_ids = tf.cast(ids, tf.int64), tf.cast(negative_ids, tf.int64)
     if not chunked_loss.fits(queries.shape[0], negatives.shape[0]):
-        return chunked_loss.info_nce(
-            queries, positives, negatives, temperature, ids, negative_ids, constant_negatives
-        )
+        return chunked_loss.info_nce(queries, positives, negatives, temperature, ids, negative_ids, constant_negatives)
 
     positive = tf.reduce_sum(queries * positives, axis=1, keepdims=True) / temperature  # [b, 1]
     similarities = tf.matmul(queries, negatives, transpose_b=True) / temperature  # [b, K]

@@ -102,5 +102,5 @@ def test_barlow_twins_steps_are_those_of_a_sixteenth_of_the_losses_gradient():
 
 
 @pytest.mark.parametrize("name", methods.names())
-def test_every_method_has_a_recipe(name):
+def test_every_method_has_a_flagfile(name):
     assert any((ROOT / "flags" / folder / f"{name}.flags").exists() for folder in ("", "cifar10"))
