@@ -17,7 +17,7 @@ from ssl_keras import methods
 from tests.methods import harness
 
 ROOT = pathlib.Path(__file__).parent.parent
-DOCS = sorted(ROOT.glob("docs/*.md"))
+DOCS = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "BUILD.md"])
 PROGRAMS = sorted([*ROOT.glob("ssl_keras/**/*.py"), *ROOT.glob("tools/*.py")])
 FLAGFILES = sorted(ROOT.glob("flags/**/*.flags"))
 
