@@ -114,6 +114,7 @@ def fit(config: Config, method: keras.Model, canvases, position: Position, watch
             steps_per_execution=config.steps_per_execution,
             undo_nonfinite=config.skip_nonfinite > 0,
             callbacks=watching,
+            verbose=0,
         )
     except tf.errors.InvalidArgumentError:  # as which TensorFlow passes on what streaming raises
         stop_if_too_many(canvases.bad, len(canvases), config.max_bad_fraction)

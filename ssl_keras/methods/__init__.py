@@ -38,6 +38,27 @@ def load(name: str) -> type:
     return importlib.import_module(f"{__name__}.{name}").Method
 
 
+def class_names() -> dict[str, str]:
+    """{name of its class: name} of each method, such as {"MoCo": "moco"}; reads sources only."""
+    return {re.search(r"^Method = (\w+)$", _text(name), re.M)[1]: name for name in names()}
+
+
+def load_model(path: str, **settings):
+    """A method that `model.save` or `keras.callbacks.ModelCheckpoint` wrote, ready to be trained further.
+
+    It is `keras.saving.load_model`, which knows the classes that are imported, after all methods are.
+
+    Args:
+        path: a `.keras` file.
+        settings: those of Keras's function: `compile`, `custom_objects`, `safe_mode`.
+    """
+    import keras
+
+    for name in names():
+        load(name)
+    return keras.saving.load_model(path, **settings)
+
+
 def summary(name: str) -> str:
     """The first line of a method's file: its name, its paper, and its idea."""
     return ast.get_docstring(_source(name)).splitlines()[0]
@@ -60,8 +81,12 @@ def arguments(name: str) -> dict[str, Argument]:
 
 def _source(name: str) -> ast.Module:
     check_name(name)
+    return ast.parse(_text(name))
+
+
+def _text(name: str) -> str:
     with open(os.path.join(__path__[0], f"{name}.py"), encoding="utf-8") as file:
-        return ast.parse(file.read())
+        return file.read()
 
 
 def _told(docstring: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ each channel's own mean and the saturation in HSV; here they are torchvision's, 
 the gray image, and a blend with it.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import losses, schedules
@@ -18,6 +19,7 @@ from ssl_keras.nn import heads
 from ssl_keras.nn.state import MomentumEncoder
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class BYOL(SSLModel):
     """BYOL.
 
@@ -40,7 +42,7 @@ class BYOL(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         hidden_dim: int = 4096,
         projection_dim: int = 256,

@@ -18,6 +18,7 @@ from ssl_keras.nn import heads, state
 DENSE = 16  # up to so many images for each negative, similarities to all of them cost less than fetching the drawn ones
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class InstDisc(SSLModel):
     """Instance discrimination.
 
@@ -31,12 +32,13 @@ class InstDisc(SSLModel):
     """
 
     default_views = "instdisc"
+    needs_index = True
     state = ("bank/", "partition/")
 
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         num_examples: int,
         temperature: float = 0.07,

@@ -19,6 +19,7 @@ from ssl_keras.nn.multi_crop import at_size
 from ssl_keras.views.patches import JigsawTiles, input_statistics
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class Jigsaw(SSLModel):
     """Classification of the permutation by a siamese network of nine columns.
 
@@ -35,11 +36,12 @@ class Jigsaw(SSLModel):
     """
 
     default_views = "supervised"  # crop and flip
+    cuts_views = True
 
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         permutations: int = 1000,
         permutation_file: str = "",
@@ -59,8 +61,8 @@ class Jigsaw(SSLModel):
         mean, std = input_statistics(backbone)
         channel_jitter = None if channel_jitter < 0 else channel_jitter
         countermeasures = (gap, jitter, normalize_tiles, color, grayscale, channel_shift, channel_jitter)
-        self.tiles = JigsawTiles(orders, tile or None, *countermeasures, mean, std, views.seed)
-        self.column = at_size(backbone, self.tiles.geometry(views.image_size)[0])
+        self.tiles = JigsawTiles(orders, tile or None, *countermeasures, mean, std, self.views.seed)
+        self.column = at_size(backbone, self.tiles.geometry(self.views.image_size)[0])
         h_dim = backbone.output_shape[-1]
         self.tile_head = heads.mlp((h_dim, tile_dim), "tile_head", batch_norm="all")
         self.classifier = heads.mlp((9 * tile_dim, hidden_dim, len(orders)), "classifier")

@@ -5,6 +5,7 @@ projection in a queue of projections of earlier batches. Positives thus vary mor
 them. A predictor on the other branch learns to reach them.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import distribute, losses
@@ -14,6 +15,7 @@ from ssl_keras.nn import heads
 from ssl_keras.nn.state import FeatureQueue
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class NNCLR(SSLModel):
     """NNCLR.
 
@@ -33,7 +35,7 @@ class NNCLR(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         temperature: float = 0.1,
         queue_length: int = 98304,

@@ -8,6 +8,7 @@ The paper adds the variance terms of the two views up, its released code takes h
 `variance_sum`. Its gathering of the embeddings has a gradient, so that its steps are those of the loss over the batch.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import distribute
@@ -18,6 +19,7 @@ from ssl_keras.nn import heads
 EPSILON = 1e-4  # added to the variance, equation (2)
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class VICReg(SSLModel):
     """VICReg.
 
@@ -34,7 +36,7 @@ class VICReg(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         projection_dim: int = 8192,
         invariance: float = 25.0,
