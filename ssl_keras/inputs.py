@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -177,7 +178,7 @@ def _of_arrays(model, x, y, batch_size, shuffle, steps_per_epoch) -> Data:
     canvases = Canvases(spec, images, sizes, labels, np.arange(len(images)), [])
     whole = len(images) // rows
     # The order goes by epochs trained so far: a model that is saved and loaded sees what it would have seen.
-    start = -(-int(model.optimizer.iterations) // whole) * whole
+    start = -(-int(keras.ops.convert_to_numpy(model.optimizer.iterations)) // whole) * whole
     data = batches.train_batches(canvases, rows, model.views.seed if shuffle else None, start_step=start)
     return Data(data, steps_per_epoch or whole)
 

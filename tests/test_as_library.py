@@ -306,7 +306,8 @@ def test_held_out_images_on_two_replicas(two_replicas, images):
     def moco():
         keras.utils.set_random_seed(0)
         backbone = ssl_keras.as_fused(convolutions(normalize=True))  # synchronized where there are two
-        method = ssl_keras.MoCo(backbone, plain_views(), batch_size=BATCH, queue_length=32, bn_splits=1)
+        facts = {"batch_size": BATCH, "queue_length": 32, "bn_splits": 1, "temperature": 1.0}
+        method = ssl_keras.MoCo(backbone, plain_views(), **facts)
         method.compile("adam")
         return method
 

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras.errors import UserError
+from ssl_keras.nn.cloning import clone, remade
 
 _held = contextvars.ContextVar("held statistics", default=None)
 _pass = contextvars.ContextVar("which of how many passes", default=(1, 1))
@@ -167,30 +168,31 @@ def as_stock(model):
 
     def stock(layer):
         if not isinstance(layer, FusedBatchNormalization):
-            return layer.__class__.from_config(layer.get_config())
+            return remade(layer)
         return keras.layers.BatchNormalization.from_config({**layer.get_config(), "synchronized": False})
 
-    return _cloned(model, stock)
+    return _cloned(model, stock, FusedBatchNormalization)
 
 
-def as_fused(model):
+def as_fused(model, synchronized=None):
     """A copy of `model` with the same weights and the fused batch normalization for `keras.layers.BatchNormalization`.
 
     Its numbers are the same. It is faster on CPUs, and knows micro-batches and the groups of MoCo's shuffled batches.
 
     Args:
         model: functional or Sequential keras.Model, possibly nested, such as one of keras.applications; left as it is.
+        synchronized: as for `FusedBatchNormalization`.
     """
 
     def fused(layer):
         if type(layer) is not keras.layers.BatchNormalization:
-            return layer.__class__.from_config(layer.get_config())
-        return FusedBatchNormalization.from_config(layer.get_config())
+            return remade(layer)
+        return FusedBatchNormalization.from_config({**layer.get_config(), "synchronized": synchronized})
 
-    return _cloned(model, fused)
+    return _cloned(model, fused, keras.layers.BatchNormalization)
 
 
-def _cloned(model, clone):
-    copy = keras.models.clone_model(model, clone_function=clone, recursive=True)
+def _cloned(model, of_layer, changed):
+    copy = clone(model, of_layer, changes=lambda layer: isinstance(layer, changed))
     copy.set_weights(model.get_weights())
     return copy

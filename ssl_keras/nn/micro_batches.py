@@ -140,7 +140,7 @@ def _check_no_writes(graph: tf.Graph) -> None:
     would be those of other random numbers than the loss's.
     """
     captured = {id(inner): outer for outer, inner in graph.captures}
-    names = {id(v.handle): v.name for v in graph.variables}
+    names = {id(v.handle): v.name.removesuffix(":0") for v in graph.variables}
     for operation in graph.get_operations():
         if operation.type.startswith(WRITES):
             name = names.get(id(captured.get(id(operation.inputs[0]))), "a variable")
