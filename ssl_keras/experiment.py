@@ -20,7 +20,7 @@ from ssl_keras.data.canvases import batches
 from ssl_keras.data.canvases.pipeline import BadFilesError, stop_if_too_many
 from ssl_keras.data.source import Source
 from ssl_keras.encoders import file
-from ssl_keras.encoders.encoder import from_backbone
+from ssl_keras.encoders.encoder import build_encoder
 from ssl_keras.errors import UserError
 from ssl_keras.evals.online import online_knn
 from ssl_keras.interrupts import Signals
@@ -117,6 +117,7 @@ def fit(config: Config, method: keras.Model, canvases, position: Position, watch
             steps_per_execution=config.steps_per_execution,
             undo_nonfinite=config.skip_nonfinite > 0,
             callbacks=watching,
+            verbose=0,
         )
     except tf.errors.InvalidArgumentError:  # as which TensorFlow passes on what streaming raises
         stop_if_too_many(canvases.bad, len(canvases), config.max_bad_fraction)
@@ -127,8 +128,8 @@ def conclude(config: Config, method: keras.Model, canvases, position: Position) 
     """Writes what a finished run leaves, its summary last."""
     run_folder.write_bad_files(config.workdir, canvases.bad)
     origin = {name: getattr(config, name) for name in ORIGIN} | {"version": ssl_keras.__version__}
-    encoder = from_backbone(method.encoder, config.dtype, canvas_size=config.canvas_size, origin=origin)
-    file.save(encoder, _path(config, run_folder.ENCODER))
+    encoder = build_encoder(method.encoder, config.dtype, canvas_size=config.canvas_size, origin=origin)
+    file.save_encoder(encoder, _path(config, run_folder.ENCODER))
     return write_summary(config, method, position.history, len(canvases))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ssl_keras.encoders import file
 from ssl_keras.encoders.contract import Contract
-from ssl_keras.encoders.encoder import from_backbone
+from ssl_keras.encoders.encoder import build_encoder
 from ssl_keras.nn.backbones import build_backbone
 
 
@@ -17,9 +17,9 @@ from ssl_keras.nn.backbones import build_backbone
 def test_what_is_saved_is_read(tmp_path, dtype, channels, highest):
     mean, std = [0.1 * (c + 1) for c in range(channels)], [0.2 + 0.1 * c for c in range(channels)]
     backbone = build_backbone("resnet8", 16, channels, width=0.125, seed=0, mean=mean, std=std)
-    encoder = from_backbone(backbone, dtype, canvas_size=20, origin={"method": "simclr"})
-    file.save(encoder, str(tmp_path / "e.keras"))
-    loaded = file.load(str(tmp_path / "e.keras"))
+    encoder = build_encoder(backbone, dtype, canvas_size=20, origin={"method": "simclr"})
+    file.save_encoder(encoder, str(tmp_path / "e.keras"))
+    loaded = file.load_encoder(str(tmp_path / "e.keras"))
     contract = loaded.contract
     assert contract == encoder.contract and contract.origin == {"method": "simclr"}
     assert (contract.size, contract.canvas_size, contract.dtype) == (16, 20, dtype)
@@ -33,12 +33,12 @@ def test_what_is_saved_is_read(tmp_path, dtype, channels, highest):
 
 
 def test_a_cut_encoder_keeps_its_contract(tmp_path):
-    encoder = from_backbone(build_backbone("resnet8", 16, 3, width=0.25, seed=0, mean=0.4, std=0.3), "uint16")
+    encoder = build_encoder(build_backbone("resnet8", 16, 3, width=0.25, seed=0, mean=0.4, std=0.3), "uint16")
     short = encoder.cut("stage2")
     assert short.contract.stages == ("stage1", "stage2") and short.contract.dimension == 16
     assert (short.contract.dtype, short.contract.mean) == ("uint16", encoder.contract.mean)
-    file.save(short, str(tmp_path / "short.keras"))
-    assert file.load(str(tmp_path / "short.keras")).contract == short.contract
+    file.save_encoder(short, str(tmp_path / "short.keras"))
+    assert file.load_encoder(str(tmp_path / "short.keras")).contract == short.contract
 
 
 def other_program(path, *layers):
@@ -52,29 +52,29 @@ def other_program(path, *layers):
 
 def test_a_file_of_another_program_is_read_by_its_own_scaling(tmp_path):
     path = other_program(tmp_path / "e.keras", keras.layers.Rescaling(1 / 65535))
-    assert file.load(path).contract.dtype == file.load(path, "uint8").contract.dtype == "uint16"
+    assert file.load_encoder(path).contract.dtype == file.load_encoder(path, "uint8").contract.dtype == "uint16"
 
 
 @pytest.mark.parametrize("layers", [[], [keras.layers.Rescaling(2 / 255, offset=-1)]])
 def test_pixel_values_that_nothing_tells_are_not_guessed(tmp_path, layers):
     path = other_program(tmp_path / "e.keras", *layers)
     with pytest.raises(ValueError, match=r"does not say which pixel values it expects: set --dtype=uint8"):
-        file.load(path)
-    assert file.load(path, "float32").contract.ranges == ((0.0, 1.0),) * 3
+        file.load_encoder(path)
+    assert file.load_encoder(path, "float32").contract.ranges == ((0.0, 1.0),) * 3
 
 
 def test_fields_of_a_later_version_are_left_out(tmp_path):
-    encoder = from_backbone(build_backbone("resnet8", 16, 3, width=0.125, seed=0), "uint8")
+    encoder = build_encoder(build_backbone("resnet8", 16, 3, width=0.125, seed=0), "uint8")
     values = json.loads(json.dumps(encoder.contract.to_json())) | {"orientation": "upright"}
     assert Contract.from_json(values) == encoder.contract
 
 
 def test_channels_may_have_ranges_and_invalid_values_of_their_own(tmp_path):
-    encoder = from_backbone(
+    encoder = build_encoder(
         build_backbone("resnet8", 16, 2, width=0.125, seed=0), "uint16", invalid=(0.0, None)
     )
-    file.save(encoder, str(tmp_path / "e.keras"))
+    file.save_encoder(encoder, str(tmp_path / "e.keras"))
     with zipfile.ZipFile(tmp_path / "e.keras") as archive:
         known = json.loads(archive.read("ssl_keras.json"))
     assert known["invalid"] == [0.0, None] and known["ranges"] == [[0.0, 65535.0]] * 2
-    assert file.load(str(tmp_path / "e.keras")).contract.invalid == (0.0, None)
+    assert file.load_encoder(str(tmp_path / "e.keras")).contract.invalid == (0.0, None)

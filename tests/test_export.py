@@ -12,7 +12,7 @@ from ssl_keras import config
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
 from ssl_keras.data.sources import open_source
 from ssl_keras.encoders import file
-from ssl_keras.encoders.encoder import from_backbone
+from ssl_keras.encoders.encoder import build_encoder
 from ssl_keras.evals import features
 from ssl_keras.export import saved_model
 from ssl_keras.nn.backbones import build_backbone
@@ -37,8 +37,8 @@ def shipped(tmp_path_factory):
     for _ in range(3):
         backbone(np.random.default_rng(0).uniform(size=(16, SIZE, SIZE, 3)).astype(np.float32), training=True)
     for dtype in ("uint8", "uint16"):
-        encoder = from_backbone(backbone, dtype, canvas_size=CANVAS)
-        file.save(encoder, str(folder / f"{dtype}.keras"))
+        encoder = build_encoder(backbone, dtype, canvas_size=CANVAS)
+        file.save_encoder(encoder, str(folder / f"{dtype}.keras"))
         saved_model.write(encoder, str(folder / dtype), saved_model.Options())
     return folder
 
@@ -50,7 +50,7 @@ def test_run_file_and_saved_model_agree_on_files_of_every_kind(shipped, real_dat
     kinds = ("cells/cell_00", "gray16", "cmyk", "one_pixel", "palette_alpha", "exif_rotated", "photo_0000")
     rows = [r for r, i in enumerate(canvases.index) if any(kind in source.describe(int(i)) for kind in kinds)]
     assert len(rows) >= 15
-    encoder = file.load(str(shipped / f"{dtype}.keras"))
+    encoder = file.load_encoder(str(shipped / f"{dtype}.keras"))
     embed = features.embedder(encoder, SIZE)
     run = embed(canvases.images[rows]).numpy()
 
@@ -138,7 +138,7 @@ def test_a_run_of_five_channels_is_served_with_pixels(tmp_path, dtype):
     signatures = tf.saved_model.load(f"{tmp_path}/served").signatures
     side = config.read_run(f"{tmp_path}/run").canvas_size
     canvases = load_canvases(open_source(f"npy:{tmp_path}/bands.npy"), CanvasSpec(side, 5, dtype))
-    encoder = file.load(f"{tmp_path}/run/encoder.keras")
+    encoder = file.load_encoder(f"{tmp_path}/run/encoder.keras")
     expected = features.embedder(encoder, encoder.contract.size)(canvases.images)
     for name in ("serving_default", "images"):
         assert signatures[name].structured_input_signature[1]["images"].dtype == dtype
@@ -149,7 +149,7 @@ def test_a_run_of_five_channels_is_served_with_pixels(tmp_path, dtype):
 
 def test_input_scaling_tells_the_pixel_type(shipped):
     for dtype in ("uint8", "uint16"):
-        assert file.load(str(shipped / f"{dtype}.keras")).contract.dtype == dtype
+        assert file.load_encoder(str(shipped / f"{dtype}.keras")).contract.dtype == dtype
 
 
 def test_only_built_in_layers_leave_the_house(shipped):
@@ -165,4 +165,4 @@ def test_a_wrong_encoder_file_is_named(tmp_path, content, expected):
     if content:
         (tmp_path / "e.keras").write_bytes(content)
     with pytest.raises(ValueError, match=expected):
-        file.load(str(tmp_path / "e.keras"))
+        file.load_encoder(str(tmp_path / "e.keras"))

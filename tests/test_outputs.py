@@ -24,7 +24,7 @@ def contents(folder: pathlib.Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def encoder(finished):
-    return file.load(str(finished / "encoder.keras"))
+    return file.load_encoder(str(finished / "encoder.keras"))
 
 
 @pytest.fixture
@@ -81,12 +81,12 @@ def test_a_saved_model_replaces_an_earlier_export_and_fills_an_empty_folder(enco
 def test_an_encoder_file_replaces_encoders_alone(encoder, tmp_path):
     path = tmp_path / "e.keras"
     for model in (encoder, encoder.cut("stage2")):
-        file.save(model, str(path))
-    assert file.load(str(path)).model.output_shape == (None, 16) and os.listdir(tmp_path) == ["e.keras"]
+        file.save_encoder(model, str(path))
+    assert file.load_encoder(str(path)).model.output_shape == (None, 16) and os.listdir(tmp_path) == ["e.keras"]
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
     before = path.read_bytes()
     with pytest.raises(ValueError, match=r"e\.keras .*not replaced"):
-        file.save(encoder, str(path))
+        file.save_encoder(encoder, str(path))
     assert path.read_bytes() == before
 
 

@@ -85,7 +85,7 @@ def test_an_encoder_is_judged_and_shipped_at_each_of_its_stages(finished, tmp_pa
     short = f"{tmp_path}/short.keras"
     done = run_tool("export", f"--workdir={finished}", "--format=keras", "--eval_layer=stage2", f"--output={short}")
     assert done.returncode == 0, done.stderr
-    assert file.load(short).model.output_shape == (None, 16)
+    assert file.load_encoder(short).model.output_shape == (None, 16)
     done = run_tool("evaluate", f"--workdir={finished}", "--eval=knn", "--eval_layer=stage7")
     assert done.returncode == 1 and "stage1, stage2, stage3" in done.stderr and "Traceback" not in done.stderr
 

@@ -36,7 +36,7 @@ def main():
     if args.workdir:
         run_folder.refuse_own(args.workdir, args.output)
     export.check_output(args.output, args.format)
-    encoder = shipped(args.workdir) if args.workdir else file.load(args.encoder)
+    encoder = shipped(args.workdir) if args.workdir else file.load_encoder(args.encoder)
     form.write(encoder.cut(args.eval_layer), args.output, options)
     print(f"written: {os.path.normpath(args.output)}")
 

@@ -200,6 +200,7 @@ def _parts(config: Config, plain: bool) -> dict[str, object]:
             epochs=1,
             steps_per_epoch=each,
             callbacks=[StopWhenNotFinite(), speed, Progress(1, config.batch_size)],
+            verbose=0,
         )
         return history.history["images_per_second"][0]
 

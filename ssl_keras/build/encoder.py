@@ -16,7 +16,7 @@ def shipped(workdir: str) -> Encoder:
         UserError: there is no such run, or it has not finished.
     """
     run = read_run(workdir)
-    encoder = file.load(os.path.join(workdir, run_folder.ENCODER))
+    encoder = file.load_encoder(os.path.join(workdir, run_folder.ENCODER))
     if encoder.contract.canvas_size is None:  # runs of earlier versions keep it in their settings alone
         encoder = dataclasses.replace(
             encoder, contract=dataclasses.replace(encoder.contract, canvas_size=run.canvas_size)

@@ -38,7 +38,7 @@ class Encoder:
         )
 
 
-def from_backbone(backbone: keras.Model, dtype: str, **more) -> Encoder:
+def build_encoder(backbone: keras.Model, dtype: str, **more) -> Encoder:
     """The encoder that ships a backbone: it scales raw pixel values itself.
 
     Args:

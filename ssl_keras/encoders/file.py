@@ -15,7 +15,7 @@ MEMBER = "ssl_keras.json"  # of the archive that a .keras file is
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 
-def save(encoder: Encoder, path: str) -> None:
+def save_encoder(encoder: Encoder, path: str) -> None:
     """Writes a `.keras` file that `keras.saving.load_model` reads where this package is absent.
 
     Raises:
@@ -27,7 +27,7 @@ def save(encoder: Encoder, path: str) -> None:
             archive.writestr(MEMBER, json.dumps(encoder.contract.to_json(), indent=1))
 
 
-def load(path: str, dtype: str | None = None) -> Encoder:
+def load_encoder(path: str, dtype: str | None = None) -> Encoder:
     """Reads an encoder from a `.keras` file.
 
     Args:

@@ -13,7 +13,7 @@ from ssl_keras.data import splits
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
 from ssl_keras.data.canvases.probe import possible_channels
 from ssl_keras.encoders import file
-from ssl_keras.encoders.encoder import Encoder, from_backbone
+from ssl_keras.encoders.encoder import Encoder, build_encoder
 from ssl_keras.errors import UserError
 from ssl_keras.evals import features
 from ssl_keras.evals.subject import Subject
@@ -50,7 +50,7 @@ class Data:
         encoder = None
         if name not in ("random", "pixels"):
             path = os.path.join(config.workdir, run_folder.ENCODER) if name == "run" else name
-            encoder = file.load(path, self.dtype)
+            encoder = file.load_encoder(path, self.dtype)
             size, channels, dtype = encoder.contract.size, encoder.contract.channels, encoder.contract.dtype
         possible = possible_channels(self.train)
         if channels not in possible:
@@ -58,7 +58,7 @@ class Data:
             raise UserError(f"it takes images of {channels} channels, and {self.train.name} has images of {known}")
         pair = self._load(CanvasSpec(config.canvas_size if size == config.image_size else size, channels, dtype))
         if name == "random":
-            encoder = from_backbone(untrained_backbone(config, *channel_statistics(pair[0])), dtype)
+            encoder = build_encoder(untrained_backbone(config, *channel_statistics(pair[0])), dtype)
         return Images(encoder, size, pair)
 
     def _load(self, spec: CanvasSpec) -> tuple:

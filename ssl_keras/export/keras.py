@@ -15,5 +15,5 @@ class Options:
 
 
 def write(encoder: Encoder, path: str, options: Options) -> None:
-    """Writes the file; UserError as `encoders.file.save`."""
-    file.save(encoder, path)
+    """Writes the file; UserError as `encoders.file.save_encoder`."""
+    file.save_encoder(encoder, path)

@@ -5,6 +5,7 @@ The diagonal makes each feature invariant to the augmentations; the rest makes f
 no stop-gradient, no momentum encoder and no predictor.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import distribute
@@ -15,6 +16,7 @@ from ssl_keras.nn import heads
 EPSILON = 1e-5  # added to the variance of a feature, as batch normalization does in the released code
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class BarlowTwins(SSLModel):
     """Barlow Twins.
 
@@ -32,7 +34,7 @@ class BarlowTwins(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         projection_dim: int = 8192,
         off_diagonal_weight: float = 0.0051,

@@ -9,6 +9,7 @@ each channel's own mean, and changes the saturation in HSV. Here, as in all meth
 the brightness, the contrast about the mean of the gray image, and a blend with the gray image.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import losses
@@ -19,6 +20,7 @@ from ssl_keras.nn.state import MomentumEncoder
 from ssl_keras.optim import schedules
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class BYOL(SSLModel):
     """BYOL.
 
@@ -38,7 +40,7 @@ class BYOL(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         hidden_dim: int = 4096,
         projection_dim: int = 256,

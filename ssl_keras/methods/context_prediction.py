@@ -18,6 +18,7 @@ from ssl_keras.views.pretext.context_prediction import NEIGHBOURS, PatchPairs
 from ssl_keras.views.pretext.patches import input_statistics
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class ContextPrediction(SSLModel):
     """Classifies the direction from one patch to its neighbor, by a pair of columns that share weights (figure 3).
 
@@ -36,11 +37,12 @@ class ContextPrediction(SSLModel):
     """
 
     default_views = "supervised"  # crop and flip
+    cuts_views = True
 
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         patch: int = -1,
         gap: int = -1,
@@ -52,8 +54,8 @@ class ContextPrediction(SSLModel):
     ):
         super().__init__(backbone, views)
         geometry = [None if pixels < 0 else pixels for pixels in (patch, gap, jitter)]
-        self.pairs = PatchPairs(*geometry, color, downsample, *input_statistics(backbone), views.seed)
-        self.column = at_size(backbone, self.pairs.geometry(views.image_size)[0])
+        self.pairs = PatchPairs(*geometry, color, downsample, *input_statistics(backbone), self.views.seed)
+        self.column = at_size(backbone, self.pairs.geometry(self.views.image_size)[0])
         plain = {"batch_norm": "all", "last_bn_center": False, "last_bn_scale": False}
         self.fc6 = heads.mlp((backbone.output_shape[-1], column_dim), "fc6", **plain)
         self.fc7 = heads.mlp((2 * column_dim, hidden_dim), "fc7", **plain)

@@ -23,6 +23,7 @@ from ssl_keras.nn.state import MomentumEncoder
 from ssl_keras.optim.schedules import half_cosine
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class DINO(SSLModel):
     """DINO.
 
@@ -51,7 +52,7 @@ class DINO(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         num_examples: int,
         batch_size: int,
@@ -82,7 +83,7 @@ class DINO(SSLModel):
             if not 0 <= value <= 1:
                 raise UserError(f"{name} must lie in [0, 1], got {value}")
         super().__init__(backbone, views, z_dim=bottleneck_dim)
-        self.crops = MultiCrop(backbone, [policy.size for policy in views.views])
+        self.crops = MultiCrop(backbone, [policy.size for policy in self.views.views])
         self.head = projection_head(backbone.output_shape[-1], hidden_dim, bottleneck_dim, head_batch_norm)
         self.prototypes = Prototypes(prototypes, bottleneck_dim, weight_norm=True, learn_length=not norm_last_layer)
         last = keras.Sequential([keras.Input((bottleneck_dim,)), self.prototypes])

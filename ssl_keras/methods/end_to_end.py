@@ -5,6 +5,7 @@ All keys come from one and the same encoder, but there are no more keys than ima
 compares its queue and the memory bank with this.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import distribute, losses
@@ -14,6 +15,7 @@ from ssl_keras.nn import heads, state
 from ssl_keras.nn.shuffling_bn import ShufflingBN
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class EndToEnd(SSLModel):
     """Contrast within the batch.
 
@@ -34,7 +36,7 @@ class EndToEnd(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         batch_size: int,
         temperature: float = 0.07,
@@ -49,7 +51,7 @@ class EndToEnd(SSLModel):
         self.projector = heads.moco_head(backbone.output_shape[-1], hidden_dim or None, projection_dim)
         self.key_backbone = backbone if shared else state.copied(backbone, "key")
         self.key_projector = self.projector if shared else state.copied(self.projector, "key")
-        self.bn, self.normalized_in = ShufflingBN(batch_size, bn_splits), bn_splits
+        self.bn, self.normalized_in = ShufflingBN(batch_size, bn_splits, backbone, self.key_backbone), bn_splits
         self.temperature = temperature
 
     def train_step(self, batch):

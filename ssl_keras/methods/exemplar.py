@@ -50,6 +50,7 @@ def classifier_memory(num_classes: int, h_dim: int, slots: int = 1) -> Memory:
     return Memory(parameters, 4 * parameters * (2 + slots))
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class Exemplar(SSLModel):
     """Exemplar-CNN.
 
@@ -64,11 +65,12 @@ class Exemplar(SSLModel):
     """
 
     default_views = "exemplar"
+    needs_index = True
 
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         num_examples: int,
         form: str = "classification",
@@ -83,13 +85,13 @@ class Exemplar(SSLModel):
             raise UserError(f"margin must be > 0 and transformations >= 0, got {margin} and {transformations}")
         if form == "triplet" and not 1 <= embedding_dim <= 1000:
             raise UserError(f"embedding_dim must be 1 to 1000, got {embedding_dim}")
-        if form == "triplet" and len(views.views) < 2:
-            raise UserError("form=triplet needs views of two or more transformations, such as exemplar")
         triplet = form == "triplet"
         super().__init__(backbone, views, z_dim=embedding_dim if triplet else None)
+        if triplet and len(self.views.views) < 2:
+            raise UserError("form=triplet needs views of two or more transformations, such as exemplar")
         outputs = embedding_dim if triplet else num_examples
         self.head = heads.mlp((backbone.output_shape[-1], outputs), "embedding" if triplet else "classifier")
-        self.seeds = SeedBoxes(patch, views.seed)
+        self.seeds = SeedBoxes(patch, self.views.seed)
         self.form, self.margin = form, margin
         self.smallest_batch = 2 if triplet else 1  # a triplet's negative is another image's
         self.num_examples, self.transformations = num_examples, transformations

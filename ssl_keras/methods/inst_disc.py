@@ -19,6 +19,7 @@ from ssl_keras.nn import heads, state
 DENSE = 16  # up to so many images for each negative, similarities to all images cost less than fetching a few
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class InstDisc(SSLModel):
     """Instance discrimination.
 
@@ -35,12 +36,13 @@ class InstDisc(SSLModel):
     """
 
     default_views = "instdisc"
+    needs_index = True
     state = ("bank/", "partition/")
 
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         num_examples: int,
         temperature: float = 0.07,

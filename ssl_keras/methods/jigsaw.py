@@ -22,6 +22,7 @@ from ssl_keras.views.pretext.jigsaw import JigsawTiles
 from ssl_keras.views.pretext.patches import input_statistics
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class Jigsaw(SSLModel):
     """Classifies the permutation by a siamese network of nine columns.
 
@@ -43,11 +44,12 @@ class Jigsaw(SSLModel):
     """
 
     default_views = "supervised"  # crop and flip
+    cuts_views = True
 
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         permutations: int = 1000,
         permutation_file: str = "",
@@ -67,8 +69,8 @@ class Jigsaw(SSLModel):
         mean, std = input_statistics(backbone)
         channel_jitter = None if channel_jitter < 0 else channel_jitter
         countermeasures = (gap, jitter, normalize_tiles, color, grayscale, channel_shift, channel_jitter)
-        self.tiles = JigsawTiles(orders, tile or None, *countermeasures, mean, std, views.seed)
-        self.column = at_size(backbone, self.tiles.geometry(views.image_size)[0])
+        self.tiles = JigsawTiles(orders, tile or None, *countermeasures, mean, std, self.views.seed)
+        self.column = at_size(backbone, self.tiles.geometry(self.views.image_size)[0])
         h_dim = backbone.output_shape[-1]
         self.tile_head = heads.mlp((h_dim, tile_dim), "tile_head", batch_norm="all")
         self.classifier = heads.mlp((9 * tile_dim, hidden_dim, len(orders)), "classifier")

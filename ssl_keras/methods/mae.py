@@ -10,6 +10,7 @@ by a linear probe or by fine-tuning, not by nearest neighbors.
 
 from typing import ClassVar
 
+import keras
 import tensorflow as tf
 
 from ssl_keras.errors import UserError
@@ -19,6 +20,7 @@ from ssl_keras.nn import masking, vit
 EPSILON = 1e-6  # added to a patch's variance
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class MAE(SSLModel):
     """Masked autoencoder; the backbone must be one of `vit.ARCHITECTURES`.
 
@@ -36,7 +38,7 @@ class MAE(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         mask_ratio: float = 0.75,
         decoder_dim: int = 512,
@@ -44,6 +46,7 @@ class MAE(SSLModel):
         decoder_heads: int = 16,
         normalize_patches: bool = True,
     ):
+        super().__init__(backbone, views)
         parts = {layer.name: layer for layer in backbone.layers}
         if not {"embed", "transformer"} <= set(parts):
             known = ", ".join(vit.ARCHITECTURES)
@@ -54,7 +57,6 @@ class MAE(SSLModel):
             raise UserError(
                 f"decoder_dim must be a multiple of 4 and of decoder_heads={decoder_heads}, got {decoder_dim}"
             )
-        super().__init__(backbone, views)
         self.normalization = parts.get("normalization", tf.identity)
         self.embed, self.transformer = parts["embed"], parts["transformer"]
         self.num_patches, dim = self.embed.output_shape[1:]

@@ -8,6 +8,7 @@ loss is InfoNCE.
 Departure: an image's own entry is never among its negatives; on small data it would often be drawn.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import losses
@@ -16,6 +17,7 @@ from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads, state
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class MemoryBankContrast(SSLModel):
     """InfoNCE against a memory bank.
 
@@ -29,12 +31,13 @@ class MemoryBankContrast(SSLModel):
     """
 
     default_views = "instdisc"
+    needs_index = True
     state = ("bank/",)
 
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         num_examples: int,
         negatives: int = 65536,

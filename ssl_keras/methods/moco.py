@@ -10,6 +10,7 @@ the next step's keys are made, which gives the same keys. Departure: one device 
 the paper spreads over 8 GPUs.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import losses
@@ -19,6 +20,7 @@ from ssl_keras.nn import heads, state
 from ssl_keras.nn.shuffling_bn import ShufflingBN
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class MoCo(SSLModel):
     """MoCo.
 
@@ -43,7 +45,7 @@ class MoCo(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         batch_size: int,
         queue_length: int = 65536,
@@ -62,7 +64,7 @@ class MoCo(SSLModel):
         self.projector = heads.moco_head(backbone.output_shape[-1], hidden_dim or None, projection_dim)
         self.target = state.MomentumEncoder(backbone, self.projector)
         self.queue = state.FeatureQueue(queue_length, projection_dim, batch_size * (2 if symmetric else 1))
-        self.bn, self.normalized_in = ShufflingBN(batch_size, bn_splits), bn_splits
+        self.bn, self.normalized_in = ShufflingBN(batch_size, bn_splits, backbone, self.target), bn_splits
         self.temperature, self.momentum, self.symmetric = temperature, momentum, symmetric
 
     def train_step(self, batch):

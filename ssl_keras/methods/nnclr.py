@@ -5,6 +5,7 @@ projections of earlier batches. So positives vary more than augmentations alone 
 branch learns to reach them.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import chunked_loss, distribute, losses
@@ -14,6 +15,7 @@ from ssl_keras.nn import heads
 from ssl_keras.nn.state import FeatureQueue
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class NNCLR(SSLModel):
     """NNCLR.
 
@@ -34,7 +36,7 @@ class NNCLR(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         temperature: float = 0.1,
         queue_length: int = 98304,

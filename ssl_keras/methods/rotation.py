@@ -13,6 +13,7 @@ from ssl_keras.methods.base import SSLModel
 from ssl_keras.views.pretext.rotation import Rotations
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class RotNet(SSLModel):
     """Classifies the angle by one linear layer on the representation.
 
@@ -24,9 +25,9 @@ class RotNet(SSLModel):
 
     default_views = "rotation"
 
-    def __init__(self, backbone, views, *, rotations: int = 4, first_angle: int = 0):
+    def __init__(self, backbone, views=None, *, rotations: int = 4, first_angle: int = 0):
         super().__init__(backbone, views)
-        self.rotate = Rotations(rotations, first_angle, views.seed)
+        self.rotate = Rotations(rotations, first_angle, self.views.seed)
         self.classifier = keras.layers.Dense(rotations, dtype="float32", name="classifier")
         self.classifier.build(backbone.output_shape)
         self.rotations = rotations

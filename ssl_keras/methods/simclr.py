@@ -7,6 +7,7 @@ The loss is the mean over the 2B anchors, as in the paper's equation (1). The re
 that is `loss_scale=2`. LARS hides this factor for the weights, all but their decay; it does not for biases and norms.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import losses
@@ -15,6 +16,7 @@ from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class SimCLR(SSLModel):
     """SimCLR.
 
@@ -33,7 +35,7 @@ class SimCLR(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         temperature: float = 0.1,
         head_layers: int = 2,
@@ -45,10 +47,10 @@ class SimCLR(SSLModel):
             raise UserError(f"temperature must be greater than 0, got {temperature}")
         if loss_scale <= 0:
             raise UserError(f"loss_scale must be greater than 0, got {loss_scale}")
+        super().__init__(backbone, views)
         h_dim = backbone.output_shape[-1]
-        projector = heads.simclr_projector(h_dim, head_layers, hidden_dim or h_dim, projection_dim)
-        super().__init__(backbone, views, z_dim=projector.output_shape[-1])
-        self.projector = projector
+        self.projector = heads.simclr_projector(h_dim, head_layers, hidden_dim or h_dim, projection_dim)
+        self.watch_z(self.projector.output_shape[-1])
         self.temperature, self.loss_scale = temperature, loss_scale
 
     def train_step(self, batch):

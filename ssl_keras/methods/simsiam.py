@@ -5,6 +5,7 @@ every image the same output. The arguments are the paper's studies (section 4); 
 alternating optimization that explains them (section 5) is the method `simsiam_em`.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import losses
@@ -27,6 +28,7 @@ CHOICES = {
 }
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class SimSiam(SSLModel):
     """SimSiam.
 
@@ -54,7 +56,7 @@ class SimSiam(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         projection_dim: int = 2048,
         predictor_dim: int = 512,

@@ -11,6 +11,7 @@ that of Wu et al., to which the paper points: it starts at random and has unit l
 here the two views of the symmetric loss share one η, which moves by the mean of both.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import losses
@@ -20,6 +21,7 @@ from ssl_keras.nn import heads
 from ssl_keras.nn.state import MemoryBank, MomentumEncoder
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class SimSiamEM(SSLModel):
     """SimSiam with k steps per alternation.
 
@@ -40,7 +42,7 @@ class SimSiamEM(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         inner_steps: int = 10,
         average: float = 0.0,
@@ -60,6 +62,7 @@ class SimSiamEM(SSLModel):
         self.constant_lr = ("predictor",) if predictor else ()
         self.target = MomentumEncoder(backbone, self.projector, name="target")
         self.bank = MemoryBank(num_examples, projection_dim, name="bank") if average else None
+        self.needs_index = self.bank is not None
         self.inner_steps = inner_steps
         self.average = average
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from ssl_keras.methods.base import SSLModel
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class Supervised(SSLModel):
     """Classifies by one linear layer on the representation.
 
@@ -20,7 +21,7 @@ class Supervised(SSLModel):
     default_views = "supervised"
     needs_labels = True
 
-    def __init__(self, backbone, views, *, num_classes: int, label_smoothing: float = 0.0):
+    def __init__(self, backbone, views=None, *, num_classes: int, label_smoothing: float = 0.0):
         super().__init__(backbone, views)
         self.classifier = keras.layers.Dense(num_classes, dtype="float32", name="classifier")
         self.classifier.build(backbone.output_shape)

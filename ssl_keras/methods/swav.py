@@ -9,6 +9,7 @@ Departure: `queue_start` is a fraction of the run, not an epoch.
 
 import math
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import distribute, losses
@@ -20,6 +21,7 @@ from ssl_keras.nn.prototypes import Prototypes, sinkhorn
 from ssl_keras.nn.state import FeatureQueue
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class SwAV(SSLModel):
     """SwAV.
 
@@ -46,7 +48,7 @@ class SwAV(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         num_examples: int,
         batch_size: int,
@@ -69,7 +71,7 @@ class SwAV(SSLModel):
         if not 0 <= queue_start <= 1:
             raise UserError(f"queue_start must be a fraction of the run, in [0, 1], got {queue_start}")
         super().__init__(backbone, views, z_dim=projection_dim)
-        self.crops = MultiCrop(backbone, [policy.size for policy in views.views])
+        self.crops = MultiCrop(backbone, [policy.size for policy in self.views.views])
         dims = (backbone.output_shape[-1], hidden_dim, projection_dim)
         self.projector = heads.mlp(dims, "projector", use_bias=(True, True))
         self.prototypes = Prototypes(prototypes, projection_dim)

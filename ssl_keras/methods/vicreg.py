@@ -9,6 +9,7 @@ unless `variance_sum`. The gradient flows through the gathering of the embedding
 the whole batch.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import distribute
@@ -19,6 +20,7 @@ from ssl_keras.nn import heads
 EPSILON = 1e-4  # added to the variance, equation (2)
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class VICReg(SSLModel):
     """VICReg.
 
@@ -38,7 +40,7 @@ class VICReg(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         projection_dim: int = 8192,
         invariance: float = 25.0,

@@ -17,6 +17,8 @@ from ssl_keras import distribute
 from ssl_keras.errors import UserError
 from ssl_keras.nn.batch_norm import holding
 
+WRITES = ("AssignVariable", "AssignAdd", "AssignSub", "ResourceScatter", "ResourceApply")  # beginnings of operations
+
 
 class MicroBatches:
     """The passes of a batch through `embed`, in pieces.
@@ -52,8 +54,9 @@ class MicroBatches:
                 return tuple(self.embed(*piece))
 
         specs = [tf.TensorSpec(x.shape[1:], x.dtype) for x in self.pieces]
-        outputs = tf.function(once, autograph=False).get_concrete_function(*specs).structured_outputs
-        return outputs, [variable for variable, _ in moved.values()]
+        traced = tf.function(once, autograph=False).get_concrete_function(*specs)
+        _check_no_writes(traced.graph)
+        return traced.structured_outputs, [variable for variable, _ in moved.values()]
 
     def embeddings(self, move: bool) -> tuple[tf.Tensor, ...]:
         """The embeddings of all rows [b, ...], without gradient.
@@ -129,3 +132,20 @@ class MicroBatches:
             moved = distribute.mean([s / self.count for s in sums])
             for variable, value in zip(self.statistics, moved, strict=True):
                 variable.assign(value)
+
+
+def _check_no_writes(graph: tf.Graph) -> None:
+    """Refuses passes that change variables, as Keras's own batch normalization and its dropout do.
+
+    Both passes of a piece would, and see different values: statistics would move many times in a step, and gradients
+    would be those of other random numbers than the loss's.
+    """
+    captured = {id(inner): outer for outer, inner in graph.captures}
+    names = {id(v.handle): v.name.removesuffix(":0") for v in graph.variables}
+    for operation in graph.get_operations():
+        if operation.type.startswith(WRITES):
+            name = names.get(id(captured.get(id(operation.inputs[0]))), "a variable")
+            raise UserError(
+                f"micro_batch_size needs networks whose passes change no variable, and {name} is changed: use "
+                "ssl_keras.as_fused(backbone) in place of Keras's own batch normalization, and no dropout"
+            )

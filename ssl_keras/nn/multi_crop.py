@@ -22,7 +22,7 @@ class MultiCrop:
     """
 
     def __init__(self, backbone, sizes):
-        side = backbone.input_shape[1]
+        side = backbone.input_shape[1] or sizes[0]
         if list(sizes[:2]) != [side, side]:
             raise UserError(
                 f"the views must begin with two of the image size {side}, got sizes {list(sizes)}: use the views "
@@ -56,14 +56,22 @@ def at_size(backbone, size):
         Functional keras.Model, images [B, size, size, C] -> h [B, D]; the backbone itself if the size is its own.
     """
     _, side, _, channels = backbone.input_shape
-    if size == side:
+    if side in (size, None):
         return backbone
     image = keras.Input((size, size, channels), name="image", dtype="float32")
 
     def shared(layer):
         return _embed_at(layer, size) if layer.name == "embed" else layer
 
-    return keras.models.clone_model(backbone, input_tensors=image, clone_function=shared)
+    try:
+        return keras.models.clone_model(backbone, input_tensors=image, clone_function=shared)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(
+            f"the backbone {backbone.name} does not take images of {size} pixels beside its own {side}: use views of "
+            f"one size, or a backbone that takes any ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def _embed_at(embed, size):

@@ -44,6 +44,11 @@ def using(norm: str, synchronized: bool | None = None) -> Iterator[None]:
         _choice.reset(token)
 
 
+def choice() -> tuple[str, bool | None]:
+    """The arguments of the `using` that is in force."""
+    return _choice.get()
+
+
 def normalization(name: str, channels: int, vector: bool = False, **affine) -> keras.layers.Layer:
     """A layer that normalizes [B, H, W, channels], or [B, channels] where `vector`.
 

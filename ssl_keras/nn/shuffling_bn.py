@@ -10,11 +10,12 @@ its own once, and the shipped model has those of the first GPU, which have the s
 
 import math
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import distribute
 from ssl_keras.errors import UserError
-from ssl_keras.nn.batch_norm import one_pass
+from ssl_keras.nn.batch_norm import one_pass, stock_layers
 
 
 class ShufflingBN:
@@ -23,12 +24,13 @@ class ShufflingBN:
     Args:
         batch_size: images in the global batch.
         splits: groups in which a batch is normalized, the paper's number of GPUs; 1: the whole batch together.
+        networks: networks that are called in groups.
 
     Raises:
         UserError: a batch that does not divide into `splits` equal groups on each replica.
     """
 
-    def __init__(self, batch_size: int, splits: int):
+    def __init__(self, batch_size: int, splits: int, *networks: keras.layers.Layer):
         replicas = distribute.num_replicas()
         if splits < 1 or batch_size % (splits * replicas):
             possible = math.gcd(batch_size // replicas, max(splits, 1))
@@ -39,6 +41,7 @@ class ShufflingBN:
                 f"size of {nearest}"
             )
         self.batch_size, self.splits = batch_size, splits
+        self.others = stock_layers(*networks)
         self.replica_rows = batch_size // replicas
         self.group_rows = self.replica_rows // splits
 
@@ -58,7 +61,7 @@ class ShufflingBN:
         groups = math.gcd(x.shape[0], max(x.shape[0] // self.group_rows, 1))
         outputs = []
         for g in range(groups):
-            with one_pass(g + 1, groups):
+            with one_pass(g + 1, groups, self.others):
                 outputs.append(encode(x[g::groups]))
         return tf.reshape(tf.stack(outputs, axis=1), [x.shape[0], outputs[0].shape[-1]])
 

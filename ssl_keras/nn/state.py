@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from ssl_keras import distribute
 from ssl_keras.errors import UserError
+from ssl_keras.nn.cloning import clone, remade
 
 
 class MomentumEncoder(keras.layers.Layer):
@@ -58,7 +59,7 @@ def copied(model, name, reseed=False):
     It has the model's weights, or, with `reseed`, initial ones of other seeds.
     """
 
-    def clone(layer):
+    def reseeded(layer):
         config = layer.get_config()
         for key, value in config.items():
             if key.endswith("_initializer") and isinstance(value, dict) and value["config"].get("seed") is not None:
@@ -66,7 +67,7 @@ def copied(model, name, reseed=False):
         return type(layer).from_config(config)
 
     with keras.name_scope(name):
-        copy = keras.models.clone_model(model, clone_function=clone if reseed else None, recursive=True)
+        copy = clone(model, reseeded if reseed else remade)
     if not reseed:
         copy.set_weights(model.get_weights())
     return copy

@@ -9,6 +9,7 @@ from absl import logging
 
 from ssl_keras.distribute import has_accelerator
 from ssl_keras.errors import UserError
+from ssl_keras.views import policies
 from ssl_keras.views.draws import Key, image_draws
 from ssl_keras.views.policies import Policy
 from ssl_keras.views.render import FULL_SCALE, make_view
@@ -27,7 +28,7 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     Under a strategy, call it in replica context, as a `train_step` is.
 
     Args:
-        views: one `Policy` per view, see `policies.get`.
+        views: one `Policy` per view, or the name of a recipe, see `policies.get`.
         image_size: side in pixels of the views whose policy does not state a size.
         seed: the run's seed, in [0, 2^31).
         jit_compile: whether XLA compiles the views; None: yes, except for ragged images.
@@ -44,6 +45,7 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             raise UserError(f"color={color!r} is unknown: use {' or '.join(COLORS)}")
         if form not in FORMS:
             raise UserError(f"form={form!r} is unknown: use one of {', '.join(FORMS)}")
+        views = policies.get(views, image_size) if isinstance(views, str) else views
         self.views = tuple(policy.sized(image_size) for policy in views)
         self.image_size, self.seed, self.jit_compile, self.color, self.form = image_size, seed, jit_compile, color, form
         # Views of one policy share one compiled function: a multi-crop recipe of eight views has two.

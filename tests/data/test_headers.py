@@ -421,11 +421,11 @@ for bad in [*webp_seeds()[-5:], b"no image"]:
 
 
 def test_a_server_outlives_a_bad_request(tmp_path):
-    from ssl_keras.encoders.encoder import from_backbone
+    from ssl_keras.encoders.encoder import build_encoder
     from ssl_keras.export import saved_model
     from ssl_keras.nn.backbones import build_backbone
 
-    encoder = from_backbone(build_backbone("resnet8", 16, 3, width=0.25, seed=0), "uint8", canvas_size=20)
+    encoder = build_encoder(build_backbone("resnet8", 16, 3, width=0.25, seed=0), "uint8", canvas_size=20)
     saved_model.write(encoder, f"{tmp_path}/m", saved_model.Options())
     done = subprocess.run([sys.executable, "-c", SERVE_ANIMATED, f"{tmp_path}/m"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

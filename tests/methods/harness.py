@@ -60,7 +60,7 @@ def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
 
 def train(method: keras.Model, data: tf.data.Dataset, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict:
     """One epoch; the logs of its end."""
-    history = method.fit(data, callbacks=callbacks).history
+    history = method.fit(data, callbacks=callbacks, verbose=0).history
     return {name: values[-1] for name, values in history.items()}
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ssl_keras import methods
 from ssl_keras.encoders import file
-from ssl_keras.encoders.encoder import from_backbone
+from ssl_keras.encoders.encoder import build_encoder
 from ssl_keras.training.checkpoints import Checkpoints, Position
 from tests.methods import harness, replicas
 
@@ -87,8 +87,8 @@ def test_four_replicas_are_one(name):
 def test_the_shipped_encoder_gives_the_trained_representation(name, tmp_path):
     method = harness.make(name)
     harness.train(method, harness.batches(1))
-    file.save(from_backbone(method.encoder, "uint8"), str(tmp_path / "encoder.keras"))
-    encoder = file.load(str(tmp_path / "encoder.keras"))
+    file.save_encoder(build_encoder(method.encoder, "uint8"), str(tmp_path / "encoder.keras"))
+    encoder = file.load_encoder(str(tmp_path / "encoder.keras"))
     x = np.random.default_rng(0).uniform(size=(4, harness.SIZE, harness.SIZE, 3)).astype(np.float32)
     np.testing.assert_allclose(
         encoder(tf.constant(x)), method.encoder(x, training=False), atol=1e-5
