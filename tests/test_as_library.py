@@ -80,7 +80,7 @@ def test_the_page_about_the_library_runs(tmp_path, monkeypatch):
     assert len([line for line in blocks[0].splitlines() if line and not line.startswith("#")]) <= 15
     for block in blocks:
         exec(block, names)
-    encoder = keras.saving.load_model("encoder.keras")
+    encoder = keras.saving.load_model("shipped.keras")
     assert encoder(np.zeros((1, 32, 32, 3), np.float32)).shape == (1, 256)
 
 
