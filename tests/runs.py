@@ -3,9 +3,11 @@
 import json
 import pathlib
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable
+
+from tests import forks
 
 TINY = [
     "--data=builtin:scenes:96",
@@ -19,11 +21,36 @@ TINY = [
 ]
 
 
-def run_tool(name: str, *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess:
-    """`python -m tools.NAME ARGUMENTS` with its output captured."""
-    return subprocess.run(
-        [sys.executable, "-m", f"tools.{name}", *arguments], capture_output=True, text=True, timeout=timeout
-    )
+def run_tool(
+    name: str, *arguments: str, status: int = 0, timeout: float = 300, fresh: bool = False
+) -> subprocess.CompletedProcess:
+    """`python -m tools.NAME ARGUMENTS` with its output captured; fails where it ends otherwise than it should.
+
+    Args:
+        status: that it should end with, and without a traceback.
+        fresh: in a process that imports everything itself, as a user's does; else in a fork.
+    """
+    __tracebackhide__ = True
+    with tempfile.TemporaryDirectory() as folder:
+        files = [pathlib.Path(folder, stream) for stream in ("stdout", "stderr")]
+        process = forks.start(name, *arguments, output=str(files[0]), errors=str(files[1]), fresh=fresh)
+        try:
+            process.wait(timeout)
+        finally:
+            process.kill()
+            process.wait()
+        said = [file.read_text(errors="surrogateescape") for file in files]
+    done = subprocess.CompletedProcess([f"tools.{name}", *arguments], process.returncode, *said)
+    if done.returncode != status or "Traceback" in done.stderr:
+        raise AssertionError(
+            f"python -m {' '.join(done.args)}\nended with {done.returncode} instead of {status}, or a traceback:\n"
+            f"{last_lines(done.stderr, 30)}\nit had printed:\n{last_lines(done.stdout, 10)}"
+        )
+    return done
+
+
+def last_lines(text: str, count: int) -> str:
+    return "\n".join(text.rstrip().splitlines()[-count:])
 
 
 def wait_for(processes: list[subprocess.Popen], arrived: Callable[[], bool], seconds: float = 120) -> None:

@@ -18,12 +18,10 @@ def kinds(model):
 
 def test_a_run_with_group_norm_in_micro_batches_is_kept_judged_and_shipped(tmp_path):
     run = f"--workdir={tmp_path}/a"
-    done = run_tool("pretrain", *TINY, run, "--norm=group", "--micro_batch_size=8")
-    assert done.returncode == 0, done.stderr
+    run_tool("pretrain", *TINY, run, "--norm=group", "--micro_batch_size=8")
     settings = read_run(f"{tmp_path}/a")
     assert (settings.norm, settings.micro_batch_size) == ("group", 8)
-    whole = run_tool("pretrain", *TINY, f"--workdir={tmp_path}/b", "--norm=group")
-    assert whole.returncode == 0, whole.stderr
+    run_tool("pretrain", *TINY, f"--workdir={tmp_path}/b", "--norm=group")
     for ours, expected in zip(losses(tmp_path / "a"), losses(tmp_path / "b"), strict=True):
         assert abs(ours - expected) < 1e-3  # rounding grows from step to step
 
@@ -33,15 +31,15 @@ def test_a_run_with_group_norm_in_micro_batches_is_kept_judged_and_shipped(tmp_p
     for model in (encoder, Data(request.config, request.test_examples).images_for("random").encoder.model):
         assert keras.layers.GroupNormalization in kinds(model)
         assert keras.layers.BatchNormalization not in kinds(model)
-    done = run_tool("evaluate", run, "--eval=knn", "--knn_k=5")
-    assert done.returncode == 0, done.stderr
+    run_tool("evaluate", run, "--eval=knn", "--knn_k=5")
 
 
 def test_pieces_that_the_replicas_cannot_share_are_refused_before_training(tmp_path):
     done = run_tool(
-        "pretrain", *TINY, f"--workdir={tmp_path}/a", "--strategy=mirrored", "--num_devices=2", "--micro_batch_size=1"
+        "pretrain", *TINY, f"--workdir={tmp_path}/a", "--strategy=mirrored", "--num_devices=2", "--micro_batch_size=1",
+        status=1,
     )
-    assert done.returncode == 1 and "multiple of the 2 replicas" in done.stderr and "Traceback" not in done.stderr
+    assert "multiple of the 2 replicas" in done.stderr
 
 
 def test_the_suite_memory_measures_each_batch_plain_and_in_pieces():

@@ -8,10 +8,16 @@ import tensorflow as tf
 from tests.methods import harness
 
 
-def trained(steps=4, **settings):
+def trained(**settings):
+    """A method after an epoch of four steps, and the logs of that epoch."""
     method = harness.make("simclr", learning_rate=1e-3)
-    history = method.fit(harness.batches(steps), **settings).history
+    history = method.fit(harness.batches(4), **settings).history
     return method, {name: values[-1] for name, values in history.items()}
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return trained()
 
 
 class Seen(keras.callbacks.Callback):
@@ -29,8 +35,8 @@ def assert_same(a, b, **tolerance):
         np.testing.assert_allclose(v, w, **tolerance)
 
 
-def test_several_steps_at_once_are_the_same_steps():
-    one, logs = trained()
+def test_several_steps_at_once_are_the_same_steps(plain):
+    one, logs = plain
     seen = Seen()
     many, together = trained(steps_per_execution=3, callbacks=[seen])
     assert seen.batches == [2, 3] and together == logs
@@ -45,8 +51,8 @@ def test_several_steps_at_once_on_two_replicas(two_replicas):
     assert_same(one, many, rtol=1e-4, atol=1e-5)
 
 
-def test_an_epoch_entered_in_its_middle_ends_with_the_same_means():
-    whole, logs = trained(steps=4)
+def test_an_epoch_entered_in_its_middle_ends_with_the_same_means(plain):
+    whole, logs = plain
     parts = harness.make("simclr", learning_rate=1e-3)
 
     class Leave(keras.callbacks.Callback):
@@ -88,8 +94,8 @@ def test_a_step_that_is_not_finite_is_taken_back_and_counted():
     assert np.isfinite(history["loss"][-1])
 
 
-def test_finite_steps_are_the_same_with_and_without_the_guard():
-    plain, logs = trained()
+def test_finite_steps_are_the_same_with_and_without_the_guard(plain):
+    unguarded, logs = plain
     guarded, also = trained(undo_nonfinite=True)
     assert also["loss"] == logs["loss"]
-    assert_same(plain, guarded, rtol=0, atol=0)
+    assert_same(unguarded, guarded, rtol=0, atol=0)

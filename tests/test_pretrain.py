@@ -5,8 +5,6 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,6 +14,7 @@ from ssl_keras import experiment
 from ssl_keras.build import data as build_data
 from ssl_keras.config import Config, read_run
 from ssl_keras.data import sources
+from tests import forks
 from tests.runs import TINY, epochs_written, losses, metrics, run_tool, wait_for
 
 
@@ -48,26 +47,24 @@ def test_tensorboard_holds_scalars_images_and_histograms(finished):
 def test_the_same_command_on_a_finished_run_changes_nothing(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
     again = run_tool("pretrain", *TINY, f"--workdir={finished}", "--epochs=5", "--knn_every=2")
-    assert again.returncode == 0 and "finished" in again.stdout
+    assert "finished" in again.stdout
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
 
 
 def test_other_settings_are_refused_and_listed(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
-    refused = run_tool("pretrain", *TINY, f"--workdir={finished}", "--epochs=5", "--seed=7")
-    assert refused.returncode != 0 and "Traceback" not in refused.stderr
+    refused = run_tool("pretrain", *TINY, f"--workdir={finished}", "--epochs=5", "--seed=7", status=1)
     assert "--seed: 0 there, 7 here" in refused.stderr
     assert before == {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
 
 
 def test_flags_txt_reruns_the_run_with_the_same_losses(finished, tmp_path):
-    done = run_tool("pretrain", f"--flagfile={finished}/flags.txt", f"--workdir={tmp_path}/b")
-    assert done.returncode == 0, done.stderr
+    run_tool("pretrain", f"--flagfile={finished}/flags.txt", f"--workdir={tmp_path}/b")
     np.testing.assert_allclose(losses(tmp_path / "b"), losses(finished), rtol=1e-6)
 
 
 def test_two_devices_train_as_one(finished, tmp_path):
-    done = run_tool(
+    run_tool(
         "pretrain",
         f"--flagfile={finished}/flags.txt",
         f"--workdir={tmp_path}/b",
@@ -75,22 +72,19 @@ def test_two_devices_train_as_one(finished, tmp_path):
         "--strategy=mirrored",
         "--num_devices=2",
     )
-    assert done.returncode == 0, done.stderr
     # Three large steps blow rounding up; that single steps agree is tested with each method.
     np.testing.assert_allclose(losses(tmp_path / "b")[0], losses(finished)[0], rtol=1e-2)
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(finished, tmp_path):
-    command = [sys.executable, "-m", "tools.pretrain", f"--flagfile={finished}/flags.txt", f"--workdir={tmp_path}/b"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = ["pretrain", f"--flagfile={finished}/flags.txt", f"--workdir={tmp_path}/b"]
+    process = forks.start(*command, output=os.devnull)
     wait_for([process], lambda: epochs_written(tmp_path / "b") >= 2)
     process.send_signal(signal.SIGKILL)
     process.wait()
     if (tmp_path / "b" / "summary.json").exists():
         pytest.skip("the run was over before it was killed")
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "resuming" in done.stdout
+    assert "resuming" in run_tool(*command).stdout
     np.testing.assert_allclose(losses(tmp_path / "b"), losses(finished), rtol=1e-5)
 
 
@@ -124,20 +118,18 @@ def test_a_users_mistake_is_named_before_anything_is_written(tmp_path, changes, 
 
 
 def test_a_users_mistake_reaches_the_terminal_as_one_sentence(tmp_path):
-    done = run_tool("pretrain", *TINY, f"--workdir={tmp_path}/x", "--data=folder:nowhere")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    done = run_tool("pretrain", *TINY, f"--workdir={tmp_path}/x", "--data=folder:nowhere", status=1)
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ") and "nowhere" in line]
 
 
 def test_an_empty_folder_is_refused(tmp_path):
     os.makedirs(tmp_path / "empty")
-    done = run_tool("pretrain", *TINY, f"--data=folder:{tmp_path}/empty", f"--workdir={tmp_path}/x")
-    assert done.returncode != 0 and "Traceback" not in done.stderr and "empty" in done.stderr
+    done = run_tool("pretrain", *TINY, f"--data=folder:{tmp_path}/empty", f"--workdir={tmp_path}/x", status=1)
+    assert "empty" in done.stderr
 
 
 def test_divergence_stops_with_the_step_and_keeps_checkpoints(tmp_path):
-    done = run_tool("pretrain", *TINY, f"--workdir={tmp_path}/x", "--learning_rate=1e30", "--epochs=9")
-    assert done.returncode != 0 and "Traceback" not in done.stderr
+    done = run_tool("pretrain", *TINY, f"--workdir={tmp_path}/x", "--learning_rate=1e30", "--epochs=9", status=1)
     assert "at step" in done.stderr and "diverged" in done.stderr
     assert not (tmp_path / "x" / "summary.json").exists()
 
@@ -146,7 +138,6 @@ def test_a_folder_with_bad_files_trains_without_them(tmp_path, real_data):
     done = run_tool(
         "pretrain", *TINY, f"--data=folder:{real_data}/folder_example", f"--workdir={tmp_path}/x", "--epochs=1"
     )
-    assert done.returncode == 0, done.stderr
     lines = (tmp_path / "x" / "bad_files.txt").read_text().splitlines()
     named = {pathlib.Path(line.split("\t")[0]).name: line.split("\t")[1] for line in lines}
     assert set(named) == {"truncated.jpg", "empty.jpg", "text_named.png"} and all(named.values())
@@ -156,10 +147,8 @@ def test_a_folder_with_bad_files_trains_without_them(tmp_path, real_data):
 
 
 def test_a_folder_of_mostly_bad_files_stops_at_once(tmp_path, real_data):
-    done = run_tool(
-        "pretrain", *TINY, f"--data=folder:{real_data}/folder_example/bad", f"--workdir={tmp_path}/x", "--batch_size=4"
-    )
-    assert done.returncode != 0 and "Traceback" not in done.stderr
+    data = f"--data=folder:{real_data}/folder_example/bad"
+    done = run_tool("pretrain", *TINY, data, f"--workdir={tmp_path}/x", "--batch_size=4", status=1)
     assert "3 of 8" in done.stderr
 
 
@@ -171,13 +160,11 @@ def test_names_that_are_no_utf8_or_hold_tabs_are_written_readably(tmp_path):
     with open(folder + b"/caf\xe9\t\n.jpg", "wb") as file:
         file.write(b"<html>")
     settings = [*TINY, f"--data=folder:{os.fsdecode(folder)}", f"--workdir={tmp_path}/x", "--batch_size=8"]
-    done = run_tool("pretrain", *settings, "--epochs=1")
-    assert done.returncode != 0 and "Traceback" not in done.stderr
+    done = run_tool("pretrain", *settings, "--epochs=1", status=1)
     name = f"{tmp_path}/im\\xe9/caf\\xe9\\t\\n.jpg"
     reason = "a web page (HTML), not an image: download the image itself"
     assert f"such as {name}: {reason}" in done.stderr
-    done = run_tool("pretrain", *settings, "--epochs=1", "--max_bad_fraction=0.1")
-    assert done.returncode == 0, done.stderr
+    run_tool("pretrain", *settings, "--epochs=1", "--max_bad_fraction=0.1")
     assert (tmp_path / "x" / "bad_files.txt").read_text() == f"{name}\t{reason}\n"
     assert read_run(str(tmp_path / "x")).data == f"folder:{os.fsdecode(folder)}"
 

@@ -88,23 +88,20 @@ def test_a_finished_run_is_extended_and_says_what_the_schedule_does(finished, tm
     run = shutil.copytree(finished, tmp_path / "run")
     command = [*TINY, f"--workdir={run}", "--knn_every=2"]
     done = run_tool("pretrain", *command, "--epochs=7")
-    assert done.returncode == 0, done.stderr
     assert "from 5 to 7 epochs" in done.stdout and "learning rate" in done.stdout
     lines = metrics(run)
     assert [line["epoch"] for line in lines] == [1, 2, 3, 4, 5, 6, 7]
     assert lines[:5] == metrics(finished)
     assert lines[5]["learning_rate"] > 0 and lines[6]["learning_rate"] == pytest.approx(0, abs=1e-6)
     assert "--epochs=7" in (run / "flags.txt").read_text().splitlines()
-    shorter = run_tool("pretrain", *command, "--epochs=5")
-    assert shorter.returncode == 1 and "--epochs: 7 there, 5 here" in shorter.stderr
+    assert "--epochs: 7 there, 5 here" in run_tool("pretrain", *command, "--epochs=5", status=1).stderr
     assert "finished (7 epochs)" in run_tool("pretrain", *command, "--epochs=7").stdout
 
 
 def test_steps_that_float16_skips_count_as_steps(tmp_path):
     command = [*TINY, f"--workdir={tmp_path}/run", "--precision=mixed_float16"]
     for epochs in (2, 3):
-        done = run_tool("pretrain", *command, f"--epochs={epochs}")
-        assert done.returncode == 0, done.stderr
+        run_tool("pretrain", *command, f"--epochs={epochs}")
     lines = metrics(tmp_path / "run")
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert [line["step"] for line in lines] == [3, 6, 9]
@@ -137,4 +134,4 @@ def test_a_run_resumes_however_its_paths_are_spelled(begun, monkeypatch):
     monkeypatch.setenv("HOME", str(root))
     monkeypatch.chdir(root)
     done = run_tool("pretrain", *TINY, "--data=folder:~/images/", "--batch_size=16", "--epochs=1", "--workdir=~/run/")
-    assert done.returncode == 0 and "is finished" in done.stdout, done.stderr
+    assert "is finished" in done.stdout

@@ -3,27 +3,22 @@
 import json
 import pathlib
 import random
+import resource
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
+from tests import forks
 from tests.runs import TINY, epochs_written, metrics, run_tool, wait_for
 
 LONG = [*TINY, "--epochs=3000"]
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "tools.pretrain", *arguments]
-
-
-def start(workdir, *arguments: str) -> subprocess.Popen:
+def start(workdir, *arguments: str):
     """The tool in the background, with its output in a file beside its folder."""
-    with open(f"{workdir}.log", "a") as log:
-        return subprocess.Popen(command(*arguments, f"--workdir={workdir}"), stdout=log, stderr=log)
+    return forks.start("pretrain", *arguments, f"--workdir={workdir}", output=f"{workdir}.log")
 
 
 def saved(workdir) -> list[str]:
@@ -56,8 +51,8 @@ def test_two_runs_in_one_folder_are_refused_and_a_dead_one_holds_nothing(tmp_pat
     workdir = tmp_path / "a"
     process = start(workdir, *LONG)
     wait_for([process], lambda: saved(workdir))
-    second = run_tool("pretrain", *LONG, f"--workdir={workdir}")
-    assert second.returncode == 1 and f"process {process.pid}" in second.stderr and "Traceback" not in second.stderr
+    second = run_tool("pretrain", *LONG, f"--workdir={workdir}", status=1)
+    assert f"process {process.pid}" in second.stderr
     assert process.poll() is None
     process.kill()
     process.wait()
@@ -70,13 +65,14 @@ def test_two_runs_in_one_folder_are_refused_and_a_dead_one_holds_nothing(tmp_pat
 
 def test_a_full_disk_is_said_and_earlier_files_stay_whole(tmp_path):
     workdir = tmp_path / "a"
-    done = run_tool("pretrain", *TINY, f"--workdir={workdir}", "--epochs=1")
-    assert done.returncode == 0
+    run_tool("pretrain", *TINY, f"--workdir={workdir}", "--epochs=1")
     before = state(workdir)
     # Files may have 100 kB: the events fit, a checkpoint of this net does not.
-    limited = f"ulimit -f 100; exec {' '.join(command(*LONG, f'--workdir={workdir}'))}"
-    done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 1 and "Traceback" not in done.stderr and "no space is left" in done.stderr
+    process = start(workdir, *LONG)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
+    assert process.wait(300) == 1
+    said = pathlib.Path(f"{workdir}.log").read_text()
+    assert "Traceback" not in said and "no space is left" in said
     for a, b in zip(before, state(workdir), strict=True):
         np.testing.assert_array_equal(a, b)
     assert len(saved(workdir)) == 1 and not list(workdir.rglob("*writing*"))
@@ -84,8 +80,7 @@ def test_a_full_disk_is_said_and_earlier_files_stay_whole(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    done = run_tool("pretrain", *TINY, f"--workdir={tmp_path}/file/a")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    run_tool("pretrain", *TINY, f"--workdir={tmp_path}/file/a", status=1)
 
 
 @pytest.mark.slow
@@ -94,7 +89,7 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(name, tmp_path):
     """One device, one machine, the same number of threads: TensorFlow is deterministic there, so bit for bit."""
     flags = [f"--flagfile=flags/cifar10/{name}.flags", *TINY, "--epochs=40", "--checkpoint_every=0.01min"]
     flags += ["--views=instdisc_cifar"] if name == "inst_disc" else []
-    assert run_tool("pretrain", *flags, f"--workdir={tmp_path}/whole", timeout=900).returncode == 0
+    run_tool("pretrain", *flags, f"--workdir={tmp_path}/whole", timeout=900)
     broken, moments = tmp_path / "broken", random.Random(name)
     for _ in range(20):
         before = saved(broken)
@@ -107,7 +102,7 @@ def test_a_run_killed_at_any_moment_ends_as_if_it_had_not_been(name, tmp_path):
         time.sleep(moments.uniform(0, 0.3))  # in a step, between epochs, in a save
         process.kill()
         process.wait()
-    assert run_tool("pretrain", *flags, f"--workdir={broken}", timeout=900).returncode == 0
+    run_tool("pretrain", *flags, f"--workdir={broken}", timeout=900)
     for a, b in zip(state(tmp_path / "whole"), state(broken), strict=True):
         np.testing.assert_array_equal(a, b)
     ignored = ("seconds", "images_per_second")

@@ -21,8 +21,8 @@ def test_evaluate_compares_a_run_with_both_yardsticks(finished, tmp_path):
         "--encoder=run,random,pixels",
         f"--output={tmp_path}/rows.json",
         "--test_examples=20",
+        fresh=True,
     )
-    assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "rows.json").read_text())
     assert [(r["encoder"], r["eval"]) for r in rows] == [
         (e, name) for e in ("run", "random", "pixels") for name in ("knn", "linear")
@@ -66,28 +66,25 @@ def test_a_methods_caveat_stands_beside_the_number_that_it_is_about(finished, tm
     ],
 )
 def test_a_request_that_cannot_be_served_is_refused(finished, arguments, expected):
-    done = run_tool("evaluate", f"--workdir={finished}", *arguments)
-    assert done.returncode != 0 and "Traceback" not in done.stderr and expected in done.stderr
+    assert expected in run_tool("evaluate", f"--workdir={finished}", *arguments, status=1).stderr
 
 
 def test_data_without_labels_cannot_be_scored(finished, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((20, 16, 16, 3), np.uint8))
-    done = run_tool("evaluate", f"--workdir={finished}", f"--data=npy:{tmp_path}/x.npy")
-    assert done.returncode != 0 and "Traceback" not in done.stderr and "label" in done.stderr
+    done = run_tool("evaluate", f"--workdir={finished}", f"--data=npy:{tmp_path}/x.npy", status=1)
+    assert "label" in done.stderr
 
 
 def test_an_encoder_is_judged_and_shipped_at_each_of_its_stages(finished, tmp_path):
     done = run_tool("evaluate", f"--workdir={finished}", "--eval=knn", "--eval_layer=all", "--knn_k=20")
-    assert done.returncode == 0, done.stderr
     for layer in ("stage1", "stage2", "stage3"):
         assert f"run {layer}" in done.stdout
         assert json.loads((finished / "evals" / f"{layer}_knn.json").read_text())["layer"] == layer
     short = f"{tmp_path}/short.keras"
-    done = run_tool("export", f"--workdir={finished}", "--format=keras", "--eval_layer=stage2", f"--output={short}")
-    assert done.returncode == 0, done.stderr
+    run_tool("export", f"--workdir={finished}", "--format=keras", "--eval_layer=stage2", f"--output={short}")
     assert file.load_encoder(short).model.output_shape == (None, 16)
-    done = run_tool("evaluate", f"--workdir={finished}", "--eval=knn", "--eval_layer=stage7")
-    assert done.returncode == 1 and "stage1, stage2, stage3" in done.stderr and "Traceback" not in done.stderr
+    done = run_tool("evaluate", f"--workdir={finished}", "--eval=knn", "--eval_layer=stage7", status=1)
+    assert "stage1, stage2, stage3" in done.stderr
 
 
 def test_export_writes_both_formats(finished, tmp_path):
@@ -95,8 +92,7 @@ def test_export_writes_both_formats(finished, tmp_path):
         ["--format=saved_model", f"--output={tmp_path}/sm"],
         ["--format=keras", f"--output={tmp_path}/e.keras"],
     ):
-        done = run_tool("export", f"--workdir={finished}", *arguments)
-        assert done.returncode == 0, done.stderr
+        run_tool("export", f"--workdir={finished}", *arguments, fresh="saved_model" in arguments[0])
     serve = tf.saved_model.load(str(tmp_path / "sm")).signatures["serving_default"]
     png = tf.io.encode_png(np.random.default_rng(0).integers(0, 255, (40, 50, 3)).astype(np.uint8))
     assert serve(image_bytes=tf.stack([png, png]))["features"].shape == (2, 32)
@@ -104,22 +100,19 @@ def test_export_writes_both_formats(finished, tmp_path):
 
 
 def test_export_of_no_run_is_refused(tmp_path):
-    done = run_tool("export", f"--workdir={tmp_path}", f"--output={tmp_path}/sm")
-    assert done.returncode != 0 and "holds no run" in done.stderr and "Traceback" not in done.stderr
+    done = run_tool("export", f"--workdir={tmp_path}", f"--output={tmp_path}/sm", status=1)
+    assert "holds no run" in done.stderr
 
 
 def test_preview_draws_originals_and_views(tmp_path):
-    done = run_tool("preview_views", *TINY, f"--output={tmp_path}/views.png", "--images=4", "--draws=2")
-    assert done.returncode == 0, done.stderr
+    run_tool("preview_views", *TINY, f"--output={tmp_path}/views.png", "--images=4", "--draws=2", fresh=True)
     width, height = Image.open(tmp_path / "views.png").size
     assert width > 4.5 * 96 and height > 4 * 96
 
 
 def test_benchmark_measures_every_part_in_turn(tmp_path):
-    done = run_tool(
-        "benchmark", *TINY, "--suite=train,input", "--rounds=2", "--seconds=0.3", f"--json={tmp_path}/b.json"
-    )
-    assert done.returncode == 0, done.stderr
+    output = f"--json={tmp_path}/b.json"
+    run_tool("benchmark", *TINY, "--suite=train,input", "--rounds=2", "--seconds=0.3", output, fresh=True)
     train, alone = json.loads((tmp_path / "b.json").read_text())
     assert set(train["images_per_second"]) == {
         "step",

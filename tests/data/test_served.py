@@ -153,8 +153,7 @@ def test_a_service_that_cannot_be_used_is_refused_in_seconds(service, gray):
     [((), "give --dispatcher_port"), (("--dispatcher=grpc://localhost:1",), "nobody answers at grpc://localhost:1")],
 )
 def test_a_worker_without_a_dispatcher_is_refused(arguments, message):
-    done = run_tool("data_worker", *arguments)
-    assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
+    assert message in run_tool("data_worker", *arguments, status=1).stderr
 
 
 @pytest.mark.slow
@@ -162,16 +161,15 @@ def test_a_run_with_a_service_and_one_that_no_worker_serves(service, tmp_path):
     for i in range(64):
         Image.new("RGB", (20, 20), (4 * i, 0, 0)).save(tmp_path / f"{i}.png")
     run = [*TINY, f"--data=folder:{tmp_path}", "--epochs=2", f"--workdir={tmp_path}/run"]
-    done = run_tool("pretrain", *run, f"--data_service={service}")
-    assert done.returncode == 0, done.stderr
+    run_tool("pretrain", *run, f"--data_service={service}")
     assert len(losses(tmp_path / "run")) == 2
 
     port = free_port()
     process = start(f"--dispatcher_port={port}", "--noworker")
     process.stdout.readline()
-    done = run_tool("pretrain", *run, f"--workdir={tmp_path}/other", f"--data_service=grpc://localhost:{port}")
-    assert done.returncode == 1 and "did nothing within 15 seconds: start a worker" in done.stderr
-    assert "Traceback" not in done.stderr
+    other = [f"--workdir={tmp_path}/other", f"--data_service=grpc://localhost:{port}"]
+    done = run_tool("pretrain", *run, *other, status=1)
+    assert "did nothing within 15 seconds: start a worker" in done.stderr
     process.terminate()
     assert process.wait(10) == 0
 

@@ -1,5 +1,6 @@
 """Streams that are interrupted, divided among workers, and hindered by unreadable files."""
 
+import functools
 import io
 
 import numpy as np
@@ -39,6 +40,12 @@ def taken(canvases, steps, start=0, shard=(0, 1)):
     return np.array(found)
 
 
+@functools.cache
+def undisturbed(steps, shard=(0, 1)):
+    """What a stream that meets the unreadable files of BAD gives when nothing interrupts it."""
+    return taken(fresh(Files(BAD)), steps, shard=shard)
+
+
 def fresh(files, known=()):
     """A stream that knows of no unreadable files but these: as if its first look had not met any."""
     stream = files.stream()
@@ -48,7 +55,7 @@ def fresh(files, known=()):
 
 @pytest.mark.parametrize("shard", [(0, 1), (1, 2)])
 def test_an_epoch_entered_in_its_middle_goes_on_as_it_would_have(shard):
-    whole = taken(fresh(Files(BAD)), 8, shard=shard)
+    whole = undisturbed(8, shard)
     for start in (3, 6):  # in the first epoch of four batches, and in the second
         before = fresh(Files(BAD))
         taken(before, start, shard=shard)
@@ -57,7 +64,7 @@ def test_an_epoch_entered_in_its_middle_goes_on_as_it_would_have(shard):
 
 
 def test_a_file_that_comes_back_still_counts_as_unreadable():
-    whole = taken(fresh(Files(BAD)), 8)
+    whole = undisturbed(8)
     before = fresh(Files(BAD))
     taken(before, 6)
     np.testing.assert_array_equal(taken(fresh(Files(), before.bad_indices), 2, 6), whole[6:])

@@ -4,39 +4,49 @@ The test file of a method, `test_NAME.py`, may say how it is made small: `TINY`,
 `BACKBONE`, a dict of arguments of `build_backbone`.
 """
 
+import contextlib
+import functools
 import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ssl_keras import methods, optim
+from ssl_keras.nn import resnet
 from ssl_keras.nn.backbones import build_backbone
 from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews
 
 SIZE, BATCH, CLASSES = 16, 16, 10
+resnet.ARCHITECTURES["resnet6"] = resnet.Architecture((1, 1), (32, 128), 1)  # two stages, one of which halves its maps
 FACTS = {"num_classes": CLASSES, "num_examples": 64, "batch_size": BATCH, "total_steps": 10}
 
 
 def make(name: str, learning_rate: float = 0.1, **arguments) -> keras.Model:
-    """The method on a narrow ResNet-8 of 16 px, compiled with plain SGD; same weights each time."""
+    """The method on a narrow ResNet of 16 px, compiled with plain SGD; same weights each time."""
     keras.utils.set_random_seed(0)
     method_class = methods.load(name)
     own = importlib.import_module(f"tests.methods.test_{name}")
     backbone = build_backbone(
-        **getattr(own, "BACKBONE", {"name": "resnet8", "width": 0.25}), image_size=SIZE, channels=3, seed=0
+        **getattr(own, "BACKBONE", {"name": "resnet6", "width": 0.25}), image_size=SIZE, channels=3, seed=0
     )
     arguments = {**getattr(own, "TINY", {}), **arguments}
-    views = RandomViews(policies.get(method_class.default_views, SIZE), SIZE, seed=0, jit_compile=False)
+    views = views_of(method_class.default_views, SIZE)
     wanted = inspect.signature(method_class.__init__).parameters
     facts = {key: value for key, value in FACTS.items() if key in wanted}
     method = method_class(backbone, views, **{**facts, **arguments})
     method.compile(optimizer=optim.build_optimizer("sgd", learning_rate, held=method.held), jit_compile=False)
     method.optimizer.build(method.trainable_variables)
     return method
+
+
+@functools.cache
+def views_of(recipe: str, size: int) -> RandomViews:
+    """The layer of a recipe, the same for all methods: it has no variables, and its graphs are traced once."""
+    return RandomViews(policies.get(recipe, size), size, seed=0, jit_compile=False)
 
 
 def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
@@ -58,10 +68,49 @@ def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
     return data.batch(BATCH, drop_remainder=True).with_options(options)
 
 
-def train(method: keras.Model, data: tf.data.Dataset, callbacks: Sequence[keras.callbacks.Callback] = ()) -> dict:
-    """One epoch; the logs of its end."""
-    history = method.fit(data, callbacks=callbacks, verbose=0).history
-    return {name: values[-1] for name, values in history.items()}
+def train(
+    method: keras.Model,
+    data: tf.data.Dataset,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    traced: bool = False,
+) -> dict:
+    """One epoch; the logs of its end.
+
+    Args:
+        callbacks: of which `on_train_batch_end` is called.
+        traced: by a graph of the step, made once for each method; else operation by operation, which costs less where
+            the steps are few: every method's graph is a statement of test_every_method. Several replicas have a graph.
+    """
+    if method.distribute_strategy.num_replicas_in_sync > 1:
+        with graphs_as_traced():
+            history = method.fit(data, callbacks=callbacks, verbose=0).history
+        return {name: values[-1] for name, values in history.items()}
+    step = traced_step(method) if traced else method.train_step
+    method.reset_metrics()
+    for number, batch in enumerate(data):
+        logs = step(batch)
+        for callback in callbacks:
+            callback.set_model(method)
+            callback.on_train_batch_end(number, logs)
+    return {name: float(value) for name, value in logs.items()}
+
+
+def traced_step(method: keras.Model) -> Callable[[dict], dict]:
+    """A graph of the method's step, always the same one; XLA compiles it where `jit_compile` says so."""
+    made = vars(method)
+    if "traced_step" not in made:
+        made["traced_step"] = tf.function(method.train_step, autograph=False, jit_compile=method.jit_compile is True)
+    return made["traced_step"]
+
+
+@contextlib.contextmanager
+def graphs_as_traced() -> Iterator[None]:
+    """Leaves out TensorFlow's optimization of graphs, which takes longer than the few steps that would gain by it."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
 def weights(method: keras.Model) -> list[np.ndarray]:

@@ -102,7 +102,7 @@ def test_without_a_moving_target_and_predictor_the_projections_collapse():
         method = harness.make("byol", learning_rate=1.0, **arguments)
         method.total_steps = 400
         for epoch in range(20):
-            logs = harness.train(method, harness.batches(20, seed=epoch))
+            logs = harness.train(method, harness.batches(20, seed=epoch), traced=True)
         spread[name] = logs["z_std"] / even_z_std(16)
     # Measured: 0.46 to 0.6 with both, below 0.01 without.
     assert spread["byol"] > 0.25

@@ -81,6 +81,17 @@ def test_the_teachers_momentum_rises_to_one_along_half_a_cosine():
         np.testing.assert_allclose(teacher.numpy(), before + share * (student.numpy() - before), atol=1e-6)
 
 
+@pytest.fixture(scope="module")
+def with_a_vit():
+    """The method on a ViT of two blocks, while these tests run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vit.ARCHITECTURES, "vit_two_blocks", vit.Architecture(32, 2, 2))
+        patch.setattr(sys.modules[__name__], "BACKBONE", {"name": "vit_two_blocks", "patch": 4}, raising=False)
+        practiced = test_every_method.practice("dino")
+        assert practiced.method.backbone.name == "vit_two_blocks"
+        yield practiced
+
+
 @pytest.mark.parametrize(
     "holds",
     [
@@ -90,12 +101,10 @@ def test_the_teachers_momentum_rises_to_one_along_half_a_cosine():
         test_every_method.test_the_shipped_encoder_gives_the_trained_representation,
     ],
 )
-def test_what_holds_for_every_method_holds_with_a_vit(holds, monkeypatch, request):
-    monkeypatch.setitem(vit.ARCHITECTURES, "vit_two_blocks", vit.Architecture(32, 2, 2))
-    monkeypatch.setattr(sys.modules[__name__], "BACKBONE", {"name": "vit_two_blocks", "patch": 4}, raising=False)
-    assert harness.make("dino").backbone.name == "vit_two_blocks"
-    fixtures = [name for name in inspect.signature(holds).parameters if name != "name"]
-    holds("dino", **{name: request.getfixturevalue(name) for name in fixtures})
+def test_what_holds_for_every_method_holds_with_a_vit(holds, with_a_vit, request):
+    known = {"name": "dino", "practiced": with_a_vit}
+    wanted = inspect.signature(holds).parameters
+    holds(**{fixture: known.get(fixture) or request.getfixturevalue(fixture) for fixture in wanted})
 
 
 @pytest.mark.parametrize("norm_last_layer", [True, False])

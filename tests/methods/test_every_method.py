@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from typing import NamedTuple
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,14 +15,34 @@ from ssl_keras.encoders.encoder import build_encoder
 from ssl_keras.training.checkpoints import Checkpoints, Position
 from tests.methods import harness, replicas
 
-every_method = pytest.mark.parametrize("name", methods.names())
+
+class Practiced(NamedTuple):
+    """A method that has made a step by its graph."""
+
+    method: keras.Model
+    before: dict[str, np.ndarray]  # path of a weight -> its value before that
+    logs: dict[str, float]
 
 
-@every_method
-def test_every_trainable_weight_moves_and_no_frozen_one_but_statistics(name):
+def practice(name: str) -> Practiced:
     method = harness.make(name)
     before = {v.path: v.numpy() for v in method.weights}
-    logs = harness.train(method, harness.batches(1))
+    return Practiced(method, before, harness.train(method, harness.batches(1), traced=True))
+
+
+@pytest.fixture(scope="module", params=methods.names())
+def name(request) -> str:
+    """Of a method: all its tests follow one another, so that they share what takes seconds to trace."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def practiced(name) -> Practiced:
+    return practice(name)
+
+
+def test_every_trainable_weight_moves_and_no_frozen_one_but_statistics(practiced):
+    method, before, logs = practiced
     assert np.isfinite(logs["loss"])
     trainable = {v.path for v in method.trainable_variables}
     for variable in method.weights:
@@ -34,12 +56,25 @@ def test_every_trainable_weight_moves_and_no_frozen_one_but_statistics(name):
             assert statistics or moved == declared, f"{variable.path}: moved {moved}, declared as state {declared}"
 
 
-@every_method
-def test_restored_state_makes_the_next_step_identical(name, tmp_path):
-    first = harness.make(name)
-    harness.train(first, harness.batches(2))
+def test_the_whole_step_is_a_program_of_xla_with_static_shapes(practiced):
+    """What a TPU needs. Lowering the step refuses operations without a kernel and shapes that are not static."""
+    step = harness.traced_step(practiced.method)
+    compiled = tf.function(lambda batch: step(batch), jit_compile=True, autograph=False)
+    program = compiled.experimental_get_compiler_ir(next(iter(harness.batches(1))))(stage="hlo")
+    assert "ENTRY" in program
+
+
+def test_the_shipped_encoder_gives_the_trained_representation(practiced, tmp_path):
+    trained = practiced.method.encoder
+    file.save_encoder(build_encoder(trained, "uint8"), str(tmp_path / "encoder.keras"))
+    encoder = file.load_encoder(str(tmp_path / "encoder.keras"))
+    x = np.random.default_rng(0).uniform(size=(4, harness.SIZE, harness.SIZE, 3)).astype(np.float32)
+    np.testing.assert_allclose(encoder(tf.constant(x)), trained(x, training=False), atol=1e-5)
+
+
+def test_restored_state_makes_the_next_step_identical(name, practiced, tmp_path):
+    first, second = practiced.method, harness.make(name)
     Checkpoints(tmp_path).save(first, Position(2))
-    second = harness.make(name)
     Checkpoints(tmp_path).restore(second)
     logs = [harness.train(method, harness.batches(1, seed=3)) for method in (first, second)]
     assert logs[0]["loss"] == logs[1]["loss"]
@@ -47,34 +82,21 @@ def test_restored_state_makes_the_next_step_identical(name, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@every_method
 def test_two_replicas_equal_one(name, two_replicas):
     replicas.compare(name, two_replicas)
 
 
-@every_method
-def test_the_whole_step_is_a_program_of_xla_with_static_shapes(name):
-    """What a TPU needs. Lowering the step refuses operations without a kernel and shapes that are not static."""
-    method = harness.make(name)
-    batch = next(iter(harness.batches(1)))
-    step = tf.function(method.train_step, jit_compile=True, autograph=False)
-    program = step.experimental_get_compiler_ir(batch)(stage="hlo")
-    assert "ENTRY" in program
-
-
 @pytest.mark.slow
-@every_method
 def test_a_step_compiled_by_xla_is_the_same_step(name):
     plain, compiled = harness.make(name, learning_rate=1e-3), harness.make(name, learning_rate=1e-3)
     compiled.jit_compile = True
-    logs = [harness.train(method, harness.batches(1)) for method in (plain, compiled)]
+    logs = [harness.train(method, harness.batches(1), traced=True) for method in (plain, compiled)]
     assert logs[1]["loss"] == pytest.approx(logs[0]["loss"], rel=1e-4, abs=1e-4)
     for v, w in zip(plain.weights, compiled.weights, strict=True):
         np.testing.assert_allclose(w.numpy(), v.numpy(), rtol=1e-3, atol=1e-3, err_msg=v.path)
 
 
 @pytest.mark.slow
-@every_method
 def test_four_replicas_are_one(name):
     """In a process of its own: TensorFlow's collectives take one number of devices per process."""
     done = subprocess.run(
@@ -82,14 +104,3 @@ def test_four_replicas_are_one(name):
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
-
-@every_method
-def test_the_shipped_encoder_gives_the_trained_representation(name, tmp_path):
-    method = harness.make(name)
-    harness.train(method, harness.batches(1))
-    file.save_encoder(build_encoder(method.encoder, "uint8"), str(tmp_path / "encoder.keras"))
-    encoder = file.load_encoder(str(tmp_path / "encoder.keras"))
-    x = np.random.default_rng(0).uniform(size=(4, harness.SIZE, harness.SIZE, 3)).astype(np.float32)
-    np.testing.assert_allclose(
-        encoder(tf.constant(x)), method.encoder(x, training=False), atol=1e-5
-    )

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras.methods.exemplar import classifier_memory
+from ssl_keras.views.layer import RandomViews
 from tests.methods import harness
 
 TINY = {}
@@ -95,8 +96,8 @@ def test_views_are_transformations_of_the_images_seed_patch():
 def test_views_show_the_image_around_the_seed_and_no_black(transformations):
     """Of a ramp they show values from outside the seed, where they are moved, turned or zoomed out; of white, white."""
     method = harness.make("exemplar", patch=0.5, transformations=transformations)
-    method.views.views = tuple(replace(view, component_gain=None, hsv_power=None) for view in method.views.views)
-    method.views._makers = {policy: method.views._maker(policy) for policy in method.views.views}
+    plain = [replace(view, component_gain=None, hsv_power=None) for view in method.views.views]
+    method.views = RandomViews(plain, harness.SIZE, jit_compile=False)
     batch = next(iter(harness.batches(1)))
     white = {**batch, "image": tf.fill([harness.BATCH, 48, 48, 3], tf.constant(255, tf.uint8))}
     ramp = np.broadcast_to(np.arange(0, 240, 5, np.uint8)[:, None, None], [harness.BATCH, 48, 48, 3])

@@ -21,7 +21,7 @@ def after_a_step(name, micro_batch_size, kind="group", **arguments):
         method = harness.make(name, learning_rate=1.0, **arguments)
     method.micro_batch_size = micro_batch_size
     before = [v.numpy() for v in method.trainable_variables]
-    loss = harness.train(method, harness.batches(1))["loss"]
+    loss = harness.train(method, harness.batches(1), traced=micro_batch_size is not None)["loss"]
     updates = {v.path: v.numpy() - w for v, w in zip(method.trainable_variables, before, strict=True)}
     return updates, {v.path: v.numpy() for v in method.non_trainable_variables}, loss
 
@@ -78,7 +78,7 @@ def test_batch_norm_moves_once_and_its_first_mean_is_that_of_the_batch(name):
     for micro_batch_size in (None, 4):
         method = harness.make(name)
         method.micro_batch_size = micro_batch_size
-        harness.train(method, harness.batches(1))
+        harness.train(method, harness.batches(1), traced=micro_batch_size is not None)
         moved.append({v.path: v.numpy() for v in method.non_trainable_variables if "moving_mean" in v.path})
     for path, mean in moved[0].items():
         assert np.any(mean != 0) and np.any(moved[1][path] != 0), path

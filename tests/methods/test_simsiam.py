@@ -133,7 +133,7 @@ def test_without_stop_gradient_or_predictor_the_projections_collapse():
     }.items():
         method = harness.make("simsiam", learning_rate=1.0, **arguments)
         for epoch in range(20):
-            logs = harness.train(method, harness.batches(20, seed=epoch))
+            logs = harness.train(method, harness.batches(20, seed=epoch), traced=True)
         spread[name], loss[name] = logs["z_std"] / even_z_std(64), logs["loss"]
     print(spread, loss)
     assert spread["simsiam"] > 0.5

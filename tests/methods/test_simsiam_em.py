@@ -95,7 +95,7 @@ def test_without_a_predictor_the_average_puts_the_collapse_off(monkeypatch):
     for average in (0.8, 0.0):
         method = harness.make("simsiam_em", learning_rate=1.0, average=average, predictor=False)
         for _ in range(3):
-            logs = harness.train(method, harness.batches(64))
+            logs = harness.train(method, harness.batches(64), traced=True)
         spread[average] = logs["z_std"] / even_z_std(64)
     print(spread)
     assert spread[0.8] > 3 * spread[0.0] and spread[0.0] < 0.25

@@ -12,7 +12,7 @@ def test_loss_of_an_untrained_classifier_is_near_log_classes():
 def test_labels_are_learned():
     method = harness.make("supervised")
     data = harness.batches(4)
-    first = harness.train(method, data)
+    first = harness.train(method, data, traced=True)
     for _ in range(30):
-        last = harness.train(method, data)
+        last = harness.train(method, data, traced=True)
     assert last["accuracy"] > first["accuracy"] + 0.2

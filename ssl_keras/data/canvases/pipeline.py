@@ -1,5 +1,6 @@
 """Records -> canvases in TensorFlow's threads."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -91,7 +92,7 @@ def decoded(
         return positions, tf.ensure_shape(raw, [None]), tf.ensure_shape(go_on, [])
 
     def canvas(position, raw):
-        image = (from_array if source.arrays else decode)(raw, spec.channels, spec.dtype)
+        image = from_array(raw, spec.channels, spec.dtype) if source.arrays else _decoding(spec)(raw)
         size = tf.cast(tf.shape(image)[:2], tf.float32)
         return {"position": position, "image": to_canvas(image, spec.size), "size": size}
 
@@ -100,3 +101,10 @@ def decoded(
     chunks = chunks.take_while(lambda positions, raw, go_on: go_on)
     records = chunks.map(lambda positions, raw, go_on: (positions, raw)).unbatch()
     return records.map(canvas, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
+
+
+@functools.cache
+def _decoding(spec: CanvasSpec) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`decode` for a run, traced once: that takes a second, and a run reads its images by several data sets."""
+    signature = [tf.TensorSpec([], tf.string)]
+    return tf.function(lambda encoded: decode(encoded, spec.channels, spec.dtype), input_signature=signature)
