@@ -1,4 +1,4 @@
-# Every target does its own set-up: only Python 3.11 or newer and make are needed.
+# Every target does its own set-up: only Python 3.11, 3.12 or 3.13 and make are needed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,8 +20,9 @@ help:
 setup: $(READY)
 
 $(READY): requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is" \
+	    "$$($(PYTHON) --version 2>&1): make PYTHON=/path/to/python3.13 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
 	@$(BIN)/python -c 'import ssl_keras, keras_cv, tensorflow_datasets, sklearn.linear_model, tensorboard' 2>/dev/null

@@ -1,5 +1,6 @@
 """The command line of the tools: flags, their help, and what becomes of errors. Nothing heavy is imported here."""
 
+import ast
 import dataclasses
 import re
 import sys
@@ -10,15 +11,26 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 
 from ssl_keras import console, files, methods
-from ssl_keras.config import GROUPS, Config, data_spec, kind_of, settings
+from ssl_keras.config import Config, settings
+from ssl_keras.data import sources
 from ssl_keras.errors import UserError
 from ssl_keras.interrupts import AGAIN, Interrupted
+from ssl_keras.registry import Registry
+from ssl_keras.settings import GROUPS, kind_of
 from ssl_keras.words import nearest, shown
 
 HELP = ("--help", "-help", "-h", "--helpshort")
 WIDTH, COLUMN = 112, 34
+DEFINE = {
+    "str": flags.DEFINE_string,
+    "int": flags.DEFINE_integer,
+    "float": flags.DEFINE_float,
+    "bool": flags.DEFINE_bool,
+}
 
 flags.DEFINE_bool("debug", False, "show the traceback of every error, also of a mistake in the settings")
+
+_options: dict[str, list[str]] = {}  # names of flags that `define_options` has defined, by the title of their group
 
 
 class _Parser(flags.ArgumentParser):
@@ -42,13 +54,33 @@ def define(names: Sequence[str] | None = None) -> None:
         elif known.path:
             define_path(field.name, field.default, known.text)
         elif field.name == "data":
-            flags.DEFINE(_Parser(data_spec), field.name, field.default, known.text)
+            flags.DEFINE(_Parser(sources.absolute), field.name, field.default, known.text)
         elif known.choices:
             flags.DEFINE_enum(field.name, field.default, known.choices, known.text)
         else:
-            {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[
-                kind
-            ](field.name, field.default, known.text)
+            DEFINE[kind.__name__](field.name, field.default, known.text)
+
+
+def define_options(chosen_by: str, registry: Registry) -> None:
+    """Defines a flag --NAME_FIELD for each option of each module of a registry.
+
+    Args:
+        chosen_by: the flag that names the module, for the help.
+    """
+    for name in registry.names():
+        title = f"--{chosen_by}={name}: {registry.summary(name)}"
+        for field, option in registry.options(name).items():
+            kind, default = option.kind.removesuffix(" | None"), ast.literal_eval(option.default)
+            DEFINE[kind](f"{name}_{field}", default, option.text)
+            _options.setdefault(title, []).append(f"{name}_{field}")
+
+
+def options_from_flags(registry: Registry) -> dict[str, dict]:
+    """The fields that `define_options` made flags of, by module: {name: {field: value}}."""
+    return {
+        name: {field: flags.FLAGS[f"{name}_{field}"].value for field in registry.options(name)}
+        for name in registry.names()
+    }
 
 
 def define_path(name: str, default: str | None, text: str) -> None:
@@ -124,6 +156,8 @@ def help_text(about: str) -> str:
     """
     known, groups = settings(), {group: [] for group in GROUPS}
     own, order = [], {name: number for number, name in enumerate(known)}
+    titles = {name: title for title, names in _options.items() for name in names}
+    groups |= {title: [] for title in _options}
     for name, flag in sorted(_own_flags().items(), key=lambda item: order.get(item[0], -1)):
         text = known[name].text if name in known else re.sub("^<[^>]*>: ", "", flag.help)  # absl puts choices there
         choices = known[name].choices if name in known else getattr(flag.parser, "enum_values", ())
@@ -133,13 +167,14 @@ def help_text(about: str) -> str:
         if name in known and isinstance(flag.value, list):
             shown, _, text = text.partition(", ")  # NAME=VALUE
         row = _row(f"--{name}" + (f"={shown}" if shown else ""), text)
-        (groups[known[name].group] if name in known else own).append(row)
+        group = known[name].group if name in known else titles.get(name)
+        (own if group is None else groups[group]).append(row)
     parts = [about.strip()]
     if own:
         parts += ["\nthis tool", *own]
     for group, rows in groups.items():
         if rows:
-            parts += [f"\n{group}: {GROUPS[group]}", *rows]
+            parts += [f"\n{group}: {GROUPS[group]}" if group in GROUPS else f"\n{group}", *rows]
     if "method" in flags.FLAGS:
         name = flags.FLAGS["method"].value
         parts.append(f"\n--method_arg of --method={name}: {methods.summary(name)}")

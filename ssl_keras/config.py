@@ -5,52 +5,12 @@ A run is described by its `Config` alone: `flags.txt` in its folder holds every 
 """
 
 import dataclasses
-import math
 import os
-import typing
 
-from ssl_keras import files, methods
+from ssl_keras import methods
+from ssl_keras.data import sources
 from ssl_keras.errors import UserError
-
-GROUPS = {
-    "run": "what is trained, and where it is kept",
-    "data": "the images",
-    "network": "the encoder and its heads",
-    "views": "augmentation: what is made of each image",
-    "optimizer": "how weights are changed",
-    "hardware": "where and how it is computed",
-    "saving": "checkpoints, scores on the way, and what a run bears",
-}
-DATA_PATHS = ("folder", "npy", "tfrecord")  # kinds of data that are named by a path
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """What a field of `Config` says of itself.
-
-    Args:
-        group: of `GROUPS`.
-        text: help, in plain words.
-        choices: the values it may have; () for any.
-        least, above, most: its smallest value, what it must be greater than, its largest value; or None.
-        changes_result: whether a run with another value is another run. What only moves it to another place or machine
-            does not.
-        path: whether it names a file or folder.
-    """
-
-    group: str
-    text: str
-    choices: tuple[str, ...] = ()
-    least: float | None = None
-    above: float | None = None
-    most: float | None = None
-    changes_result: bool = True
-    path: bool = False
-
-
-def setting(default: object, group: str, text: str, **more) -> typing.Any:
-    """A field with its default and its `Setting`."""
-    return dataclasses.field(default=default, metadata={"setting": Setting(group, text, **more)})
+from ssl_keras.settings import Setting, kind_of, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +31,7 @@ class Config:
     seed: int = setting(0, "run", "random seed of weights, data order and augmentations", least=0)
 
     data: str = setting("builtin:scenes", "data",
-        "builtin:scenes | builtin:depth_scenes | folder:PATH | tfds:NAME[:SPLIT] | npy:PATH | tfrecord:GLOB")
+        " | ".join(sources.forms()))
     data_dir: str | None = setting(None, "data", "folder of prepared tensorflow-datasets",
         changes_result=False, path=True)
     train_examples: int | None = setting(None, "data", "use only so many training images; unset: all", least=1)
@@ -242,31 +202,11 @@ def settings() -> dict[str, Setting]:
     return {field.name: field.metadata["setting"] for field in dataclasses.fields(Config)}
 
 
-def kind_of(field: dataclasses.Field) -> type:
-    """str, int, float, bool, or tuple for one that may be given several times; `int` for `int | None` too."""
-    kind = typing.get_args(field.type)[0] if type(None) in typing.get_args(field.type) else field.type
-    return typing.get_origin(kind) or kind
-
-
 def check(config: Config) -> None:
     """Raises UserError on the first setting that no run can have."""
     methods.check_name(config.method)
     for name, known in settings().items():
-        value = getattr(config, name)
-        if value is None:
-            continue
-        unset = known.text.partition("unset: ")[2]
-        hint = f" (left out: {unset})" if unset else ""
-        if known.choices and value not in known.choices:
-            raise UserError(f"--{name}={value}: expected one of {', '.join(known.choices)}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"--{name} must be a finite number, got {value}")
-        if known.above is not None and not value > known.above:
-            raise UserError(f"--{name} must be greater than {known.above}, got {value}{hint}")
-        if known.least is not None and not value >= known.least:
-            raise UserError(f"--{name} must be at least {known.least}, got {value}{hint}")
-        if known.most is not None and not value <= known.most:
-            raise UserError(f"--{name} must be at most {known.most}, got {value}{hint}")
+        known.check(name, getattr(config, name))
     if config.micro_batch_size is not None:
         check_micro_batches(config.batch_size, config.micro_batch_size, config.num_devices or 1)
     config.checkpoint_interval()
@@ -293,16 +233,10 @@ def read_run(workdir: str) -> Config:
         return Config.from_flag_lines(file.read())
 
 
-def data_spec(text: str) -> str:
-    """`--data` with an absolute path where it names one, so that a run knows its data from any folder."""
-    kind, _, rest = text.partition(":")
-    return f"{kind}:{os.path.abspath(files.local(rest))}" if kind in DATA_PATHS and rest else text
-
-
 def _real(data: str) -> str:
     """A data specification with links resolved, for comparison."""
-    kind, _, rest = data_spec(data).partition(":")
-    return f"{kind}:{os.path.realpath(rest)}" if kind in DATA_PATHS else data
+    kind, _, rest = sources.absolute(data).partition(":")
+    return f"{kind}:{os.path.realpath(rest)}" if sources.takes_path(kind) else data
 
 
 def _shown(value: object) -> str:

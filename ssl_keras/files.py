@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import re
@@ -117,11 +118,6 @@ def locked(folder: str) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
-    try:
-        import fcntl  # not on Windows
-    except ImportError:
-        yield
-        return
     with open(os.path.join(folder, ".lock"), "a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

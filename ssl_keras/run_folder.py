@@ -6,6 +6,7 @@ from ssl_keras import files
 from ssl_keras.errors import UserError
 
 BAD_FILES = "bad_files.txt"
+ENCODER = "encoder.keras"
 IMAGES = "images.tsv.gz"
 # What lies in a run's folder, by name; evaluations add files to `evals`.
 NAMES = (
@@ -13,7 +14,7 @@ NAMES = (
     "metrics.jsonl",
     "tensorboard",
     "checkpoints",
-    "encoder.keras",
+    ENCODER,
     "summary.json",
     "evals",
     IMAGES,

@@ -5,9 +5,11 @@ import pytest
 from ssl_keras.training.checkpoints import Checkpoints, Position
 
 
-def trained(seed=0, steps=3):
+def trained(seed=0, steps=3, hidden=("first", "second")):
     keras.utils.set_random_seed(seed)
-    model = keras.Sequential([keras.layers.Dense(4), keras.layers.BatchNormalization(), keras.layers.Dense(2)])
+    layers = [keras.layers.Dense(3, name=name) for name in hidden]
+    layers += [keras.layers.BatchNormalization(name="norm"), keras.layers.Dense(2, name="last")]
+    model = keras.Sequential(layers, name="model")
     model.build((None, 3))
     model.compile(optimizer=keras.optimizers.SGD(0.1, momentum=0.9), loss="mse")
     model.optimizer.build(model.trainable_variables)
@@ -77,6 +79,12 @@ def test_a_half_written_checkpoint_is_not_seen(tmp_path):
     checkpoints.save(model, Position(1))
     (tmp_path / ".writing-0-step_00000002").mkdir()
     assert checkpoints.restore(trained(seed=3, steps=0)).step == 1
+
+
+def test_the_same_variables_in_another_order_are_refused_in_words(tmp_path):
+    Checkpoints(tmp_path).save(trained(), Position(1))
+    with pytest.raises(ValueError, match=r"first to differ is model/first/kernel \[3, 3\], where model/second/k"):
+        Checkpoints(tmp_path).restore(trained(steps=0, hidden=("second", "first")))
 
 
 def test_another_architecture_is_refused_in_words(tmp_path):

@@ -12,7 +12,8 @@ import time
 import pytest
 
 from ssl_keras import methods
-from ssl_keras.config import GROUPS, Config, check, settings
+from ssl_keras.config import Config, check, settings
+from ssl_keras.settings import GROUPS
 
 TOOLS = sorted(path.stem for path in (pathlib.Path(__file__).parent.parent / "tools").glob("[a-z]*.py"))
 OWN = re.compile(r'(?:DEFINE_\w+|define_path)\(\s*"(\w+)"')

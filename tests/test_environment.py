@@ -21,6 +21,12 @@ def test_a_run_and_its_export_are_the_same_under_other_keras_settings(finished, 
     run_tool("export", f"--workdir={tmp_path}/run", f"--output={tmp_path}/sm")
 
 
+def test_windows_is_told_where_the_program_runs():
+    code = "import sys; sys.platform = 'win32'; import ssl_keras"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and "WSL 2" in done.stderr
+
+
 def test_a_program_that_has_loaded_another_backend_is_told_so():
     other = "types.SimpleNamespace(config=types.SimpleNamespace(backend=lambda: 'torch'))"
     code = f"import sys, types; sys.modules['keras'] = {other}; import ssl_keras"

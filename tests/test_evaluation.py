@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras import experiment
 from ssl_keras.config import Config
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
-from ssl_keras.data.splits import open_source
+from ssl_keras.data.sources import open_source
+from ssl_keras.evals import linear, online
 from ssl_keras.evals import run as evaluation
-from ssl_keras.evals.data import LabelledData
+from ssl_keras.evals.data import Data
 from tests.runs import run_tool
 
 
@@ -28,7 +28,7 @@ def write_images(root, counts, side=16):
 
 
 def encoder_file(path, weight):
-    """An encoder of 16-pixel images whose features are the mean colour times a weight."""
+    """An encoder of 16-pixel images whose features are the mean color times a weight."""
     images = keras.Input((16, 16, 3))
     mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(images))
     scaled = keras.layers.Dense(4, kernel_initializer=keras.initializers.Constant(weight))(mean)
@@ -37,10 +37,8 @@ def encoder_file(path, weight):
 
 
 def asked(data, encoder="pixels", evaluations="knn,linear", **more):
-    options = {"k": 5, "temperature": 0.1, "center": False}
-    return evaluation.evaluate(
-        evaluation.request_from({"data": data, **more}, encoder, evaluations, None, output=None, **options)
-    )
+    given, options = {"data": data, **more}, {"knn": {"k": 5}}
+    return evaluation.evaluate(evaluation.request_from(given, encoder, evaluations, None, options=options))
 
 
 def test_ten_classes_of_three_images_are_scored(tmp_path):
@@ -54,10 +52,10 @@ def test_one_class_is_refused_in_words(tmp_path):
     write_images(tmp_path, {"train/cat": 5, "train/dog": 5, "test/cat": 2})
     np.save(tmp_path / "a.npy", np.zeros((8, 16, 16, 3), np.uint8))
     np.save(tmp_path / "a.labels.npy", np.zeros(8, int))
-    with pytest.raises(ValueError, match="labelled images of one class only"):
+    with pytest.raises(ValueError, match="labeled images of one class only"):
         asked(f"npy:{tmp_path}/a.npy")
     np.save(tmp_path / "a.labels.npy", np.arange(8) // 5)
-    with pytest.raises(ValueError, match="labelled images of one class only"):
+    with pytest.raises(ValueError, match="labeled images of one class only"):
         asked(f"npy:{tmp_path}/a.npy", train_examples=3)
     with pytest.raises(ValueError, match=r"no labels.*no classes: cat is the one folder that holds images"):
         asked(f"folder:{tmp_path}/test")
@@ -76,9 +74,9 @@ def test_what_is_known_of_the_data_is_printed_and_stands_in_the_rows(tmp_path, c
 def test_a_runs_number_of_images_is_a_limit_where_a_part_is_held_out(tmp_path):
     write_images(tmp_path, {"cat": 10, "dog": 10})
     of_a_run = Config(data=f"folder:{tmp_path}", train_examples=20, workdir=str(tmp_path))
-    assert len(LabelledData(of_a_run, None).train) == 16
+    assert len(Data(of_a_run, None).train) == 16
     with pytest.raises(ValueError, match="20 images asked for"):
-        LabelledData(dataclasses.replace(of_a_run, workdir=""), None)
+        Data(dataclasses.replace(of_a_run, workdir=""), None)
 
 
 def test_sparse_class_numbers_cost_nothing(tmp_path):
@@ -111,7 +109,7 @@ def test_an_evaluation_that_fails_takes_no_other_with_it(tmp_path):
     good = encoder_file(tmp_path / "good.keras", 1.0)
     four = tmp_path / "four.keras"  # for images of four channels, which folders do not have
     images = keras.Input((16, 16, 4))
-    keras.Model(images, keras.layers.GlobalAveragePooling2D()(images)).save(four)
+    keras.Model(images, keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(images))).save(four)
     output = tmp_path / "new" / "rows.json"
     done = run_tool(
         "evaluate",
@@ -122,7 +120,7 @@ def test_an_evaluation_that_fails_takes_no_other_with_it(tmp_path):
     )
     error = done.stderr[done.stderr.index("error: ") :]
     assert f"knn of {nan}, linear of {nan}: the features of 16 of 16 training images are not finite" in error
-    assert f"knn of {four}, linear of {four}: encoded images give 1 or 3 channels, not 4" in error
+    assert f"knn of {four}, linear of {four}: it takes images of 4 channels, and {tmp_path}/data" in error
     rows = json.loads(output.read_text())
     assert (
         [row["top1"] is None for row in rows]
@@ -139,16 +137,14 @@ def test_rows_are_on_disk_as_soon_as_they_are_there(tmp_path, monkeypatch):
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluation.linear, "evaluate", killed)
+    monkeypatch.setattr(linear, "evaluate", killed)
     request = evaluation.request_from(
         {"data": f"folder:{tmp_path}/data"},
         "pixels",
         "knn,linear",
         None,
         output=f"{tmp_path}/rows.json",
-        k=5,
-        temperature=0.1,
-        center=False,
+        options={"knn": {"k": 5}},
     )
     with pytest.raises(KeyboardInterrupt):
         evaluation.evaluate(request)
@@ -168,11 +164,13 @@ def test_rows_are_on_disk_as_soon_as_they_are_there(tmp_path, monkeypatch):
 def test_what_cannot_be_asked_is_refused(tmp_path, monkeypatch, encoder, evaluations, temperature, output, message):
     monkeypatch.setenv("HOME", str(tmp_path))
     output = output and output.format(tmp=tmp_path)
-    request = evaluation.request_from(
-        {"data": "builtin:scenes:40"}, encoder, evaluations, None, output=output, k=5, temperature=temperature
-    )
+    options = {"knn": {"k": 5, "temperature": temperature}}
     with pytest.raises(ValueError, match=message.format(tmp=tmp_path)):
-        evaluation.check(request)
+        evaluation.check(
+            evaluation.request_from(
+                {"data": "builtin:scenes:40"}, encoder, evaluations, None, output=output, options=options
+            )
+        )
 
 
 class Encoded:
@@ -186,7 +184,7 @@ def test_two_labelled_images_are_enough_for_scores_while_training(tmp_path, labe
     np.save(tmp_path / "a.npy", np.zeros((4, 16, 16, 3), np.uint8))
     np.save(tmp_path / "a.labels.npy", labels)
     canvases = load_canvases(open_source(f"npy:{tmp_path}/a.npy"), CanvasSpec(16, 3, "uint8"))
-    assert 0 <= experiment.online_knn(Config(image_size=16), Encoded, canvases)() <= 1
+    assert 0 <= online.online_knn(Config(image_size=16), Encoded, canvases)() <= 1
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 0], [0, -1, -1, -1], [-1, -1, -1, -1]])
@@ -194,5 +192,5 @@ def test_scores_while_training_need_two_classes(tmp_path, labels):
     np.save(tmp_path / "a.npy", np.zeros((4, 16, 16, 3), np.uint8))
     np.save(tmp_path / "a.labels.npy", labels)
     canvases = load_canvases(open_source(f"npy:{tmp_path}/a.npy"), CanvasSpec(16, 3, "uint8"))
-    with pytest.raises(ValueError, match="--knn_every needs labelled images of two classes"):
-        experiment.online_knn(Config(image_size=16), Encoded, canvases)
+    with pytest.raises(ValueError, match="--knn_every needs labeled images of two classes"):
+        online.online_knn(Config(image_size=16), Encoded, canvases)

@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from ssl_keras import config
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
-from ssl_keras.data.splits import open_source
+from ssl_keras.data.sources import open_source
+from ssl_keras.encoders import file
+from ssl_keras.encoders.encoder import build_encoder
 from ssl_keras.evals import features
-from ssl_keras.export import build_encoder, load_encoder, save_keras, save_saved_model
+from ssl_keras.export import saved_model
 from ssl_keras.nn.backbones import build_backbone
 from ssl_keras.views.layer import center_view
 from tests.runs import TINY, run_tool
@@ -36,9 +38,9 @@ def shipped(tmp_path_factory):
     for _ in range(3):
         backbone(np.random.default_rng(0).uniform(size=(16, SIZE, SIZE, 3)).astype(np.float32), training=True)
     for dtype in ("uint8", "uint16"):
-        encoder = build_encoder(backbone, dtype)
-        save_keras(encoder, str(folder / f"{dtype}.keras"))
-        save_saved_model(encoder, CANVAS, str(folder / dtype))
+        encoder = build_encoder(backbone, dtype, canvas_size=CANVAS)
+        file.save_encoder(encoder, str(folder / f"{dtype}.keras"))
+        saved_model.write(encoder, str(folder / dtype), saved_model.Options())
     return folder
 
 
@@ -50,8 +52,8 @@ def test_run_file_and_saved_model_agree_on_files_of_every_kind(shipped, folder_e
         canvases = load_canvases(source, CanvasSpec(CANVAS, 3, dtype))
         rows = [r for r, i in enumerate(canvases.index) if any(kind in source.describe(int(i)) for kind in kinds)]
         assert len(rows) >= 15
-        encoder = load_encoder(str(shipped / f"{dtype}.keras"))
-        run[dtype] = features.embedder(features.encode_with(encoder), SIZE)(canvases.images[rows]).numpy()
+        encoder = file.load_encoder(str(shipped / f"{dtype}.keras"))
+        run[dtype] = features.embedder(encoder, SIZE)(canvases.images[rows]).numpy()
         np.save(
             shipped / f"{dtype}.x.npy",
             center_view(canvases.images[rows], SIZE).numpy() * {"uint8": 255, "uint16": 65535}[dtype],
@@ -127,8 +129,8 @@ def test_a_run_of_five_channels_is_served_with_pixels(tmp_path, dtype):
     signatures = tf.saved_model.load(f"{tmp_path}/served").signatures
     side = config.read_run(f"{tmp_path}/run").canvas_size
     canvases = load_canvases(open_source(f"npy:{tmp_path}/bands.npy"), CanvasSpec(side, 5, dtype))
-    encoder = load_encoder(f"{tmp_path}/run/encoder.keras")
-    expected = features.embedder(features.encode_with(encoder), encoder.input_shape[1])(canvases.images)
+    encoder = file.load_encoder(f"{tmp_path}/run/encoder.keras")
+    expected = features.embedder(encoder, encoder.contract.size)(canvases.images)
     for name in ("serving_default", "images"):
         assert signatures[name].structured_input_signature[1]["images"].dtype == dtype
         found = signatures[name](images=tf.constant(pixels))["features"]
@@ -138,7 +140,7 @@ def test_a_run_of_five_channels_is_served_with_pixels(tmp_path, dtype):
 
 def test_input_scaling_tells_the_pixel_type(shipped):
     for dtype in ("uint8", "uint16"):
-        assert features.input_dtype(load_encoder(str(shipped / f"{dtype}.keras"))) == dtype
+        assert file.load_encoder(str(shipped / f"{dtype}.keras")).contract.dtype == dtype
 
 
 def test_only_built_in_layers_leave_the_house(shipped):
@@ -154,4 +156,4 @@ def test_a_wrong_encoder_file_is_named(tmp_path, content, expected):
     if content:
         (tmp_path / "e.keras").write_bytes(content)
     with pytest.raises(ValueError, match=expected):
-        load_encoder(str(tmp_path / "e.keras"))
+        file.load_encoder(str(tmp_path / "e.keras"))

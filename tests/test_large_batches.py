@@ -4,10 +4,11 @@ import json
 
 import keras
 
-from ssl_keras import export
 from ssl_keras.benchmarks import memory as benchmark_memory
 from ssl_keras.config import Config, read_run
+from ssl_keras.encoders import file
 from ssl_keras.evals import run as evaluation
+from ssl_keras.evals.data import Data
 from tests.runs import TINY, losses, run_tool
 
 
@@ -24,10 +25,10 @@ def test_a_run_with_group_norm_in_micro_batches_is_kept_judged_and_shipped(tmp_p
     for ours, expected in zip(losses(tmp_path / "a"), losses(tmp_path / "b"), strict=True):
         assert abs(ours - expected) < 1e-3  # rounding grows from step to step
 
-    encoder = export.load_encoder(f"{tmp_path}/a/encoder.keras")
+    encoder = file.load_encoder(f"{tmp_path}/a/encoder.keras").model
     given = {"workdir": f"{tmp_path}/a"}
-    request = evaluation.request_from(given, "random", "knn", 20, k=20, temperature=0.1, center=False)
-    for model in (encoder, evaluation.LabelledData(request.config, request.test_examples).encoder("random").model):
+    request = evaluation.request_from(given, "random", "knn", 20, options={"knn": {"k": 20}})
+    for model in (encoder, Data(request.config, request.test_examples).images_for("random").encoder.model):
         assert keras.layers.GroupNormalization in kinds(model)
         assert keras.layers.BatchNormalization not in kinds(model)
     run_tool("evaluate", run, "--eval=knn", "--knn_k=5")

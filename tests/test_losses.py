@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras import distribute, losses
+from ssl_keras import chunked_loss, distribute, losses
 
 RNG = np.random.default_rng(0)
 
@@ -76,7 +76,7 @@ def test_info_nce_is_the_cross_entropy_of_the_own_key_among_the_negatives_of_oth
 def test_info_nce_in_chunks_has_the_value_and_gradients_of_the_whole(chunk, masked, jit_compile, monkeypatch):
     arguments, ids = info_nce_problem(masked=masked)
     expected = value_and_gradients(arguments, ids)
-    monkeypatch.setattr(losses, "CHUNK", chunk)
+    monkeypatch.setattr(chunked_loss, "CHUNK", chunk)
     chunked = tf.function(lambda *x: value_and_gradients(x, ids), jit_compile=jit_compile)(*arguments)
     for ours, whole in zip(chunked, expected, strict=True):
         np.testing.assert_allclose(ours, whole, rtol=1e-5, atol=1e-6)
@@ -85,8 +85,8 @@ def test_info_nce_in_chunks_has_the_value_and_gradients_of_the_whole(chunk, mask
 def test_constant_negatives_get_no_gradient_and_leave_the_others_theirs(monkeypatch):
     arguments, ids = info_nce_problem()
     expected = value_and_gradients(arguments, ids)
-    for chunk in (losses.CHUNK, 44):
-        monkeypatch.setattr(losses, "CHUNK", chunk)
+    for chunk in (chunked_loss.CHUNK, 44):
+        monkeypatch.setattr(chunked_loss, "CHUNK", chunk)
         *ours, to_negatives = value_and_gradients(arguments, ids, constant_negatives=True)
         assert to_negatives is None
         for a, b in zip(ours, expected):
@@ -111,8 +111,8 @@ def test_large_problems_are_never_held_whole(monkeypatch):
             loss = losses.nt_xent(z1, z2, 0.2)
         return tape.gradient(loss, [z1, z2])
 
-    assert largest_tensor(step, z, z) <= losses.CHUNK < (2 * b) ** 2
-    monkeypatch.setattr(losses, "CHUNK", (2 * b) ** 2)
+    assert largest_tensor(step, z, z) <= chunked_loss.CHUNK < (2 * b) ** 2
+    monkeypatch.setattr(chunked_loss, "CHUNK", (2 * b) ** 2)
     assert largest_tensor(lambda *views: step(*views), z, z) >= (2 * b) ** 2
 
 
@@ -124,7 +124,7 @@ def test_large_nt_xent_has_the_value_and_gradient_of_the_plain_formula():
         logits = tf.linalg.set_diag(tf.matmul(z, z, transpose_b=True) / 0.2, tf.fill([2200], -1e9))
         labels = (tf.range(2200) + 1100) % 2200
         plain = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
-        assert losses.CHUNK < 2200**2
+        assert chunked_loss.CHUNK < 2200**2
         ours = losses.nt_xent(z1, z2, 0.2)
     np.testing.assert_allclose(ours, plain, rtol=1e-6)
     for a, b in zip(tape.gradient(ours, [z1, z2]), tape.gradient(plain, [z1, z2]), strict=True):
@@ -132,7 +132,7 @@ def test_large_nt_xent_has_the_value_and_gradient_of_the_plain_formula():
 
 
 def test_nt_xent_in_chunks_over_replicas_has_the_gradient_of_one(two_replicas, monkeypatch):
-    monkeypatch.setattr(losses, "CHUNK", 48)
+    monkeypatch.setattr(chunked_loss, "CHUNK", 48)
     check_nt_xent_over_replicas(two_replicas)
 
 

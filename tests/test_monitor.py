@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ssl_keras import files
-from ssl_keras.methods.base import even_z_std, z_std
-from ssl_keras.training import monitor
+from ssl_keras.training.collapse import effective_rank, even_z_std, z_std
+from ssl_keras.training.finite import DivergedError, StopWhenNotFinite
 
 
 def test_z_std_of_even_directions_is_one_over_root_d():
@@ -25,11 +25,11 @@ def test_effective_rank_counts_equal_directions(rank):
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(rng.normal(size=(8, 8)))[0][:rank]
     h = np.linalg.qr(rng.normal(size=(500, rank)))[0] @ basis
-    assert monitor.effective_rank(h) == pytest.approx(rank, rel=0.05)
+    assert effective_rank(h) == pytest.approx(rank, rel=0.05)
 
 
 def test_effective_rank_of_constant_features_is_zero_whatever_the_offset():
-    assert monitor.effective_rank(np.full((10, 4), 3.7, np.float32)) == 0.0
+    assert effective_rank(np.full((10, 4), 3.7, np.float32)) == 0.0
 
 
 def test_a_failed_write_leaves_the_earlier_file(tmp_path):
@@ -46,12 +46,12 @@ def test_a_failed_write_leaves_the_earlier_file(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step():
-    callback = monitor.StopWhenNotFinite()
+    callback = StopWhenNotFinite()
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile(optimizer="sgd")
     model.optimizer.build([])
     model.optimizer.iterations.assign(41)
     callback.set_model(model)
     callback.on_train_batch_end(0, {"loss": 1.0})
-    with pytest.raises(monitor.DivergedError, match="step 41"):
+    with pytest.raises(DivergedError, match="step 41"):
         callback.on_train_batch_end(1, {"loss": float("nan")})

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras import experiment, export, files, preview, run_folder
+from ssl_keras import experiment, files, preview, run_folder
 from ssl_keras.config import Config
-from ssl_keras.encoders import stages
+from ssl_keras.encoders import file
+from ssl_keras.export import saved_model
 from ssl_keras.views.pretext import permutations
 from tests.runs import TINY, run_tool
 
@@ -23,7 +24,7 @@ def contents(folder: pathlib.Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def encoder(finished):
-    return export.load_encoder(str(finished / "encoder.keras"))
+    return file.load_encoder(str(finished / "encoder.keras"))
 
 
 @pytest.fixture
@@ -56,35 +57,35 @@ def test_a_saved_model_takes_no_path_that_is_not_its_own(what, encoder, filled, 
         output = str(tmp_path / "link")
     elif what == "own and more":
         output = str(tmp_path / "own")
-        export.save_saved_model(encoder, 16, output)
+        saved_model.write(encoder, output, saved_model.Options())
         (tmp_path / "own" / "variables" / "notes.txt").write_text("mine")
     elif what == "here":
         monkeypatch.chdir(filled)
         output = "."
     before = contents(tmp_path)
     with pytest.raises(ValueError, match=r"(not|none of which is) replaced"):
-        export.save_saved_model(encoder, 16, output)
+        saved_model.write(encoder, output, saved_model.Options())
     assert contents(tmp_path) == before
 
 
 def test_a_saved_model_replaces_an_earlier_export_and_fills_an_empty_folder(encoder, tmp_path):
     os.makedirs(tmp_path / "sm")
-    for model in (encoder, stages.cut(encoder, "stage1")):
-        export.save_saved_model(model, 16, f"{tmp_path}/sm/")
+    for model in (encoder, encoder.cut("stage1")):
+        saved_model.write(model, f"{tmp_path}/sm/", saved_model.Options())
     assert os.listdir(tmp_path) == ["sm"]
     loaded = keras.layers.TFSMLayer(str(tmp_path / "sm"), call_endpoint="images")
-    assert loaded(np.zeros((2, 20, 20, 3), np.uint8))["features"].shape == (2, model.output_shape[1])
+    assert loaded(np.zeros((2, 20, 20, 3), np.uint8))["features"].shape == (2, model.contract.dimension)
 
 
 def test_an_encoder_file_replaces_encoders_alone(encoder, tmp_path):
     path = tmp_path / "e.keras"
-    for model in (encoder, stages.cut(encoder, "stage2")):
-        export.save_keras(model, str(path))
-    assert export.load_encoder(str(path)).output_shape == (None, 16) and os.listdir(tmp_path) == ["e.keras"]
+    for model in (encoder, encoder.cut("stage2")):
+        file.save_encoder(model, str(path))
+    assert file.load_encoder(str(path)).model.output_shape == (None, 16) and os.listdir(tmp_path) == ["e.keras"]
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
     before = path.read_bytes()
     with pytest.raises(ValueError, match=r"e\.keras .*not replaced"):
-        export.save_keras(encoder, str(path))
+        file.save_encoder(encoder, str(path))
     assert path.read_bytes() == before
 
 
@@ -128,13 +129,13 @@ def test_a_preview_replaces_previews_alone(tmp_path):
     tiny = Config.from_flag_lines("\n".join(TINY))
     path = tmp_path / "views.png"
     for _ in range(2):
-        experiment.preview_views(tiny, str(path), images=2, draws=1)
+        preview.preview_views(tiny, str(path), images=2, draws=1)
     Image.new("RGB", (4, 4)).save(path)
     before = path.read_bytes()
     with pytest.raises(ValueError, match=r"views\.png .*not replaced"):
         preview.check_output(str(path))
     with pytest.raises(ValueError, match=r"views\.png .*not replaced"):
-        experiment.preview_views(tiny, str(path), images=2, draws=1)
+        preview.preview_views(tiny, str(path), images=2, draws=1)
     assert path.read_bytes() == before
 
 
@@ -186,17 +187,17 @@ def test_what_a_killed_run_was_writing_is_cleaned_away_and_nothing_else(tmp_path
 def test_what_lies_beside_an_output_is_not_touched(encoder, tmp_path):
     for name in ("sm.writing", ".writing-sm"):
         (tmp_path / name).write_text("mine")
-    export.save_saved_model(encoder, 16, str(tmp_path / "sm"))
+    saved_model.write(encoder, str(tmp_path / "sm"), saved_model.Options())
     assert (tmp_path / "sm.writing").read_text() == (tmp_path / ".writing-sm").read_text() == "mine"
 
 
 def test_a_link_to_an_export_stays_a_link(encoder, tmp_path):
-    export.save_saved_model(encoder, 16, str(tmp_path / "v1"))
+    saved_model.write(encoder, str(tmp_path / "v1"), saved_model.Options())
     os.symlink(tmp_path / "v1", tmp_path / "newest")
     shutil.rmtree(tmp_path / "v1" / "assets", ignore_errors=True)
-    export.save_saved_model(encoder, 16, str(tmp_path / "newest"))
+    saved_model.write(encoder, str(tmp_path / "newest"), saved_model.Options())
     assert os.path.islink(tmp_path / "newest")
-    assert json.loads((tmp_path / "v1" / export.CONTENTS).read_text())["files"]
+    assert json.loads((tmp_path / "v1" / saved_model.CONTENTS).read_text())["files"]
 
 
 def test_scores_of_two_encoders_of_one_name_stand_beside_each_other(tmp_path):
@@ -207,7 +208,7 @@ def test_scores_of_two_encoders_of_one_name_stand_beside_each_other(tmp_path):
 
     for encoder in ("/a/x/encoder.keras", "/b/x/encoder.keras", "/b/y/encoder.keras", "random", "run"):
         for top1 in (0.1, 0.2):  # an evaluation made again replaces its own
-            evaluation.write(row(encoder, top1), str(tmp_path))
+            evaluation.write([row(encoder, top1)], str(tmp_path))
     names = {path.name: json.loads(path.read_text())["encoder"] for path in (tmp_path / "evals").iterdir()}
     assert names == {
         "x-encoder_knn.json": "/a/x/encoder.keras",

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from ssl_keras import experiment
+from ssl_keras.build import data as build_data
 from ssl_keras.config import Config, read_run
-from ssl_keras.data import splits as sources
+from ssl_keras.data import sources
 from tests import forks
 from tests.data import odd_folder
 from tests.runs import TINY, epochs_written, losses, metrics, run_tool, wait_for
@@ -103,7 +104,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(finished, tmp_path):
         ({"views": "sinclr"}, "simsiam"),
         ({"views": "instdisc"}, "makes 1 view.* needs 2"),
         ({"method": "inst_disc"}, "makes 2 view.* needs 1: such as --views=instdisc"),
-        ({"views_without": "colour"}, "grayscale"),
+        ({"views_without": "color"}, "grayscale"),
         ({"view_arg": ("crop=1",)}, "crop_area"),
         ({"optimizer": "sgdd"}, "adamw"),
         ({"workdir": ""}, "--workdir"),
@@ -179,4 +180,4 @@ def test_labels_without_names_are_counted(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 255, (30, 16, 16, 3)).astype(np.uint8))
     np.save(tmp_path / "x.labels.npy", np.arange(30) % 3)
     source = sources.open_source(f"npy:{tmp_path}/x.npy")
-    assert source.class_names is None and experiment.class_count(source) == 3
+    assert source.class_names is None and build_data.class_count(source) == 3

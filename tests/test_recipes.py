@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras import experiment, methods
+from ssl_keras import methods
+from ssl_keras.build import arguments as build_arguments
+from ssl_keras.build import data as build_data
+from ssl_keras.build import method as build_method
 from ssl_keras.data.canvases import batches
 from ssl_keras.nn import vit
 from tests.test_flagfiles import FLAGFILES, ROOT, read
@@ -50,7 +53,7 @@ def small(settings):
         batch_size=BATCH,
         jit_compile="false",
     )
-    given = experiment.method_arguments(settings, method)
+    given = build_arguments.method_arguments(settings, method)
     defaults = inspect.signature(method.__init__).parameters
     sizes = {
         name: min(given.get(name, defaults[name].default), most) for name, most in SMALL.items() if name in defaults
@@ -65,15 +68,15 @@ def canvases(image_size, needs_labels):
     settings = read(ROOT / "flags" / ("supervised.flags" if needs_labels else "simclr.flags"))
     settings = dataclasses.replace(settings, data=f"builtin:scenes:{4 * BATCH}", image_size=image_size)
     method = methods.load(settings.method)
-    source = experiment.open_training_source(settings, method)
-    settings, spec = experiment.resolve(settings, source, method)
-    return experiment.load(source, spec, settings)
+    source = build_data.open_training_source(settings, method)
+    settings, spec = build_data.resolve(settings, source, method)
+    return build_data.load(source, spec, settings)
 
 
 @pytest.fixture(autouse=True)
 def narrow_vits_and_plain_views(monkeypatch):
     """XLA takes seconds for each view that it compiles."""
-    monkeypatch.setattr(experiment, "RandomViews", functools.partial(experiment.RandomViews, jit_compile=False))
+    monkeypatch.setattr(build_method, "RandomViews", functools.partial(build_method.RandomViews, jit_compile=False))
     for name in vit.ARCHITECTURES:
         monkeypatch.setitem(vit.ARCHITECTURES, name, vit.Architecture(32, 2, 1))
 
@@ -91,8 +94,8 @@ def test_a_recipe_trains(path):
     method_class = methods.load(settings.method)
     settings = dataclasses.replace(settings, views=settings.views or method_class.default_views)
     data = canvases(settings.image_size, method_class.needs_labels)
-    arguments = experiment.method_arguments(settings, method_class)
-    method = experiment.compiled_method(settings, method_class, arguments, data)
+    arguments = build_arguments.method_arguments(settings, method_class)
+    method = build_method.compiled_method(settings, method_class, arguments, data)
     before = [v.numpy() for v in method.backbone.trainable_variables]
     for batch in batches.train_batches(data, BATCH, seed=0).take(2):
         loss = method.train_step(batch)["loss"]

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from ssl_keras import experiment
-from ssl_keras.config import Config, data_spec
+from ssl_keras.config import Config
+from ssl_keras.data.sources import absolute
 from tests.runs import TINY, metrics, run_tool
 
 
@@ -114,7 +115,7 @@ def test_a_path_may_be_spelled_in_any_way(begun, spelled, monkeypatch):
     monkeypatch.setenv("HOME", str(root))
     if not (root / "link").exists():
         os.symlink(root / "images", root / "link")
-    data = data_spec("folder:" + spelled.format(root=root))
+    data = absolute("folder:" + spelled.format(root=root))
     assert os.path.isabs(data.partition(":")[2]) and not data.endswith("/")
     assert dataclasses.replace(config, data=data).differences(config) == []
     # A folder of an earlier version, which kept what was typed.
@@ -123,8 +124,8 @@ def test_a_path_may_be_spelled_in_any_way(begun, spelled, monkeypatch):
 
 def test_paths_of_another_kind_are_left_alone():
     for spec in ("tfds:cifar10", "builtin:scenes:96", "folder:", "nonsense"):
-        assert data_spec(spec) == spec
-    assert data_spec("tfrecord:x/*.tfrecord") == f"tfrecord:{os.getcwd()}/x/*.tfrecord"
+        assert absolute(spec) == spec
+    assert absolute("tfrecord:x/*.tfrecord") == f"tfrecord:{os.getcwd()}/x/*.tfrecord"
 
 
 def test_a_run_resumes_however_its_paths_are_spelled(begun, monkeypatch):

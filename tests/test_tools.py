@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from ssl_keras import export
+from ssl_keras.encoders import file
 from ssl_keras.evals import run as evaluation
-from ssl_keras.evals.data import LabelledData
+from ssl_keras.evals.data import Data
 from tests.runs import TINY, run_tool
 
 
@@ -37,7 +37,7 @@ def test_evaluate_compares_a_run_with_both_yardsticks(finished, tmp_path):
 
 def test_an_encoder_file_scores_as_its_run(finished):
     def score(encoder, **given):
-        request = evaluation.request_from(given, encoder, "knn", 20, k=20, temperature=0.1, center=False)
+        request = evaluation.request_from(given, encoder, "knn", 20, options={"knn": {"k": 20}})
         return evaluation.evaluate(request)[0]["top1"]
 
     alone = score(str(finished / "encoder.keras"), data="builtin:scenes:96", image_size=16)
@@ -82,7 +82,7 @@ def test_an_encoder_is_judged_and_shipped_at_each_of_its_stages(finished, tmp_pa
         assert json.loads((finished / "evals" / f"{layer}_knn.json").read_text())["layer"] == layer
     short = f"{tmp_path}/short.keras"
     run_tool("export", f"--workdir={finished}", "--format=keras", "--eval_layer=stage2", f"--output={short}")
-    assert export.load_encoder(short).output_shape == (None, 16)
+    assert file.load_encoder(short).model.output_shape == (None, 16)
     done = run_tool("evaluate", f"--workdir={finished}", "--eval=knn", "--eval_layer=stage7", status=1)
     assert "stage1, stage2, stage3" in done.stderr
 
@@ -130,8 +130,8 @@ def test_benchmark_measures_every_part_in_turn(tmp_path):
 def test_random_encoder_is_the_runs_architecture_and_depends_on_the_seed_alone(finished):
     def features_of(seed):
         given = {"workdir": str(finished), "seed": seed}
-        request = evaluation.request_from(given, "random", "knn", 20, k=20, temperature=0.1, center=False)
-        return LabelledData(request.config, 20).encoder("random").features("representation")[1].x
+        request = evaluation.request_from(given, "random", "knn", 20, options={"knn": {"k": 20}})
+        return Data(request.config, 20).images_for("random").subject("representation", 0).features[1].x
 
     np.testing.assert_array_equal(features_of(0), features_of(0))
     assert np.abs(features_of(0) - features_of(1)).max() > 1e-3

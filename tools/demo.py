@@ -8,7 +8,7 @@ import os
 from absl import flags
 
 from ssl_keras import cli
-from ssl_keras.config import Config, read_run
+from ssl_keras.config import Config
 
 cli.define_path("workdir", "runs/demo", "folder for the runs and what they leave")
 
@@ -18,10 +18,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def main():
     workdir = flags.FLAGS.workdir
     runs = {name: _settings(name, os.path.join(workdir, name)) for name in ("simclr", "supervised")}
-    from ssl_keras import experiment, export
-    from ssl_keras.evals import run as evaluation
+    from ssl_keras import experiment, preview
+    from ssl_keras.build.encoder import shipped
+    from ssl_keras.evals import run, table
+    from ssl_keras.export import saved_model as saved_model_format
 
-    experiment.preview_views(runs["simclr"], os.path.join(workdir, "views.png"), images=8, draws=2)
+    preview.preview_views(runs["simclr"], os.path.join(workdir, "views.png"), images=8, draws=2)
     for name, settings in runs.items():
         print(f"\n{name} on {settings.data}: {settings.workdir}", flush=True)
         experiment.pretrain(settings)
@@ -33,22 +35,18 @@ def main():
         "pretrained (simclr)": "run",
         "supervised": os.path.join(runs["supervised"].workdir, "encoder.keras"),
     }
-    request = evaluation.request_from(
+    request = run.request_from(
         {"workdir": runs["simclr"].workdir},
         ",".join(encoders.values()),
         "knn,linear",
         None,
-        k=200,
-        temperature=0.1,
-        center=False,
     )
-    rows = evaluation.evaluate(request)
+    rows = run.evaluate(request)
     names = {value: name for name, value in encoders.items()}
-    print(evaluation.table([{**row, "encoder": names[row["encoder"]]} for row in rows]))
+    print(table.table([{**row, "encoder": names[row["encoder"]]} for row in rows]))
 
     saved_model = os.path.join(workdir, "saved_model")
-    encoder = export.load_encoder(os.path.join(runs["simclr"].workdir, "encoder.keras"))
-    export.save_saved_model(encoder, read_run(runs["simclr"].workdir).canvas_size, saved_model)
+    saved_model_format.write(shipped(runs["simclr"].workdir), saved_model, saved_model_format.Options())
     print(
         f"\nviews:       {workdir}/views.png\nTensorBoard: tensorboard --logdir {workdir}\n"
         f"SavedModel:  {saved_model}\nencoder:     {runs['simclr'].workdir}/encoder.keras"

@@ -1,11 +1,11 @@
-"""Scores encoders on labelled images:
+"""Scores encoders on labeled images:
 
 python -m tools.evaluate --workdir=runs/a --eval=knn,linear --encoder=run,random,pixels
 """
 
 from absl import flags
 
-from ssl_keras import cli
+from ssl_keras import cli, evals
 from ssl_keras.errors import UserError
 
 cli.define(
@@ -29,7 +29,9 @@ cli.define(
     ]
 )
 flags.DEFINE_string("encoder", "run", "run | FILE | random | pixels, or several separated by commas")
-flags.DEFINE_string("eval", "knn,linear", "evaluations, separated by commas")
+flags.DEFINE_string(
+    "eval", "knn,linear", f"evaluations, separated by commas: {', '.join(evals.REGISTRY.names())}"
+)
 flags.DEFINE_string(
     "eval_layer",
     "representation",
@@ -37,31 +39,27 @@ flags.DEFINE_string(
     "several separated by commas, or all",
 )
 flags.DEFINE_integer("test_examples", None, "score only the first so many test images; unset: all")
-flags.DEFINE_integer("knn_k", 200, "neighbours that vote")
-flags.DEFINE_float("knn_temperature", 0.1, "of the votes' weights")
-flags.DEFINE_bool("knn_center", False, "subtract the bank's mean from all features first")
+cli.define_options("eval", evals.REGISTRY)
 cli.define_path("output", None, "also write all rows to this JSON file")
 
 
 def main():
     args = flags.FLAGS
     cli.from_flags()  # checked
-    from ssl_keras.evals import run as evaluation
+    from ssl_keras.evals import run, table
 
-    request = evaluation.request_from(
+    request = run.request_from(
         cli.given(),
         args.encoder,
         args.eval,
         args.test_examples,
         args.eval_layer,
         args.output,
-        k=args.knn_k,
-        temperature=args.knn_temperature,
-        center=args.knn_center,
+        cli.options_from_flags(evals.REGISTRY),
     )
-    rows = evaluation.evaluate(request)
-    print(evaluation.table(rows))
-    failures = evaluation.failures(rows)
+    rows = run.evaluate(request)
+    print(table.table(rows))
+    failures = table.failures(rows)
     if args.workdir and any("error" not in row for row in rows):
         print(f"written to {args.workdir}/evals/")
     if failures:

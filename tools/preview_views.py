@@ -15,9 +15,9 @@ flags.DEFINE_integer("draws", 3, "how many draws of each view", lower_bound=1)
 
 def main():
     settings = cli.from_flags()
-    from ssl_keras import experiment
+    from ssl_keras import preview
 
-    experiment.preview_views(settings, flags.FLAGS.output, flags.FLAGS.images, flags.FLAGS.draws)
+    preview.preview_views(settings, flags.FLAGS.output, flags.FLAGS.images, flags.FLAGS.draws)
     print(f"written: {flags.FLAGS.output}")
 
 

@@ -70,7 +70,7 @@ def _point(config, batch_size, micro, steps, before):
         if expected > SHARE * _free_bytes():
             return {"left_out": f"would need about {expected / 2**30:.0f} GiB"}
     settings = dataclasses.replace(config, batch_size=batch_size, micro_batch_size=micro)
-    program = "from ssl_keras import benchmark_memory; benchmark_memory.work()"
+    program = "from ssl_keras.benchmarks import memory; memory.work()"
     request = json.dumps({"config": dataclasses.asdict(settings), "steps": steps})
     try:
         done = subprocess.run(
@@ -94,15 +94,15 @@ def work() -> None:
 
     import tensorflow as tf
 
-    from ssl_keras import experiment, methods
-    from ssl_keras.training import monitor
+    from ssl_keras import machine, methods
+    from ssl_keras.build.method import normalization, untrained_backbone
     from ssl_keras.views.layer import RandomViews
     from ssl_keras.views.policies import get
 
     size, channels = config.image_size or 32, config.channels or 3
     config = dataclasses.replace(config, image_size=size, channels=channels)
-    backbone = experiment.untrained_backbone(config, mean=None, std=None)
-    with experiment.normalization(config):
+    backbone = untrained_backbone(config, mean=None, std=None)
+    with normalization(config):
         views = RandomViews(get(config.views or "simclr_cifar", size), size)
         method = methods.load("simclr")(backbone, views)
     method.micro_batch_size = config.micro_batch_size
@@ -122,5 +122,5 @@ def work() -> None:
         start = time.perf_counter()
         float(step(batch)["loss"])
         taken.append(time.perf_counter() - start)
-    answer = {"peak_bytes": monitor.peak_memory_bytes(), "seconds_per_image": min(taken[1:]) / b}
+    answer = {"peak_bytes": machine.peak_memory_bytes(), "seconds_per_image": min(taken[1:]) / b}
     print(json.dumps(answer), flush=True)

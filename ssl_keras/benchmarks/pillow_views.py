@@ -1,7 +1,7 @@
 """The recipes in Pillow, one image at a time in worker processes: a yardstick for the speed of `ssl_keras.views`.
 
 This is the work that a PyTorch user's data loader does: torchvision's transforms over Pillow images, each made a
-normalised tensor, a batch of them collated in shared memory. Draws come from the standard library, so it lacks what
+normalized tensor, a batch of them collated in shared memory. Draws come from the standard library, so it lacks what
 torchvision spends on its own. Blur is Pillow's, three box filters whose time does not depend on the kernel's length: it
 is not cut where a recipe cuts it. Nothing but numpy and Pillow is imported, so that workers start quickly.
 """
@@ -45,7 +45,7 @@ def make_view(image: Image.Image, policy: dict) -> Image.Image:
 
 
 def to_tensor(image: Image.Image) -> np.ndarray:
-    """A view as a network of PyTorch takes it: float32 [3, s, s], normalised by ImageNet's statistics."""
+    """A view as a network of PyTorch takes it: float32 [3, s, s], normalized by ImageNet's statistics."""
     pixels = np.array(image)  # a copy, as a tensor that may be written to needs it
     x = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32)
     x /= 255.0

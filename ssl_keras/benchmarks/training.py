@@ -115,7 +115,7 @@ class _Workers:
             if kind == "plain":
                 environment.pop("TF_ENABLE_ONEDNN_OPTS", None)
             process = subprocess.Popen(
-                [sys.executable, "-c", f"{imports}from ssl_keras import benchmark; benchmark.work()", kind],
+                [sys.executable, "-c", f"{imports}from ssl_keras.benchmarks import training; training.work()", kind],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -154,20 +154,25 @@ def _parts(config: Config, plain: bool) -> dict[str, object]:
     """part -> function of a duration that returns images/s; and the image size."""
     import tensorflow as tf
 
-    from ssl_keras import experiment, methods
+    from ssl_keras import methods
+    from ssl_keras.build.arguments import method_arguments
+    from ssl_keras.build.data import open_training_source, resolve
+    from ssl_keras.build.method import compiled_method
     from ssl_keras.data.canvases import batches
     from ssl_keras.data.canvases.memory import load_canvases
     from ssl_keras.nn import batch_norm
-    from ssl_keras.training import monitor
+    from ssl_keras.training.finite import StopWhenNotFinite
+    from ssl_keras.training.progress import Progress
+    from ssl_keras.training.speed import Speed
 
     if plain:
         batch_norm.FusedBatchNormalization._fused_kernel_applies = lambda *_: False
     method_class = methods.load(config.method)
-    source = experiment.open_training_source(config, method_class)
-    config, spec = experiment.resolve(config, source, method_class)
+    source = open_training_source(config, method_class)
+    config, spec = resolve(config, source, method_class)
     canvases = load_canvases(source, spec, config.max_bad_fraction, data_service=config.data_service)
-    arguments = experiment.method_arguments(config, method_class)
-    method = experiment.compiled_method(config, method_class, arguments, canvases)
+    arguments = method_arguments(config, method_class)
+    method = compiled_method(config, method_class, arguments, canvases)
     dataset = batches.train_batches(canvases, config.batch_size, config.seed)
     batch = next(iter(dataset))
     step = tf.function(method.train_step, reduce_retracing=True)
@@ -188,13 +193,14 @@ def _parts(config: Config, plain: bool) -> dict[str, object]:
     passes = tf.function(lambda: _passes_alone(method, views, batch))
 
     def loop(seconds: float) -> float:
-        speed = monitor.Speed(config.batch_size)
+        speed = Speed(config.batch_size)
         each = max(4, round(seconds / (config.batch_size / steps(constant_step, 1.0))))
         history = method.fit(
             dataset,
             epochs=1,
             steps_per_epoch=each,
-            callbacks=[monitor.StopWhenNotFinite(), speed, monitor.Progress(1, config.batch_size)],
+            callbacks=[StopWhenNotFinite(), speed, Progress(1, config.batch_size)],
+            verbose=0,
         )
         return history.history["images_per_second"][0]
 

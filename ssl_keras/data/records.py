@@ -1,18 +1,14 @@
-"""TFRecord files as sources, read at random: data sets prepared by TensorFlow Datasets, and plain files of
-examples.
+"""The records of TFRecord files, read at random, and sources of them.
 
 A TFRecord file is a sequence of records: length (uint64, little endian), its checksum (4 bytes), data,
 checksum (4 bytes). One pass over the lengths gives every record's place, so any record is one read, nothing
 is held in memory and no order is forced by the format.
 """
 
-import contextlib
-import glob
 import os
 import struct
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -22,9 +18,7 @@ from ssl_keras.errors import UserError
 
 IMAGE_KEYS = ("image/encoded", "image")
 LABEL_KEYS = ("image/class/label", "label")
-TEST_SPLITS = ("test", "validation")
 KINDS = {"bytes_list": "bytes", "int64_list": "whole numbers", "float_list": "floats"}
-LOOKED_AT = 16  # records, for the names of their features
 
 
 class Records:
@@ -81,81 +75,7 @@ def record_places(path: str) -> np.ndarray:
     return np.array(places, np.int64).reshape(-1, 2)
 
 
-def open_tfrecords(pattern: str) -> Source:
-    """Examples with an encoded image in `image/encoded` or `image`, and a class in `image/class/label` or `label`:
-    a whole number, or a name; names are numbered in their sorted order."""
-    found = sorted(glob.glob(os.path.expanduser(pattern)))
-    paths = [path for path in found if not os.path.isdir(path)]
-    if not paths:
-        what = "only folders match: name the files in them, FOLDER/*" if found else "no file matches"
-        raise UserError(f"tfrecord:{pattern}: {what}")
-    records = Records(paths)
-    if not len(records):
-        raise UserError(f"tfrecord:{pattern}: the files hold no records")
-    features = _features_found(records)
-    image_key = next((key for key in IMAGE_KEYS if key in features), None)
-    if image_key is None:
-        raise UserError(
-            f"{paths[0]} has examples of {', '.join(sorted(features)) or 'nothing'}: expected an encoded image in one "
-            f"of the features {', '.join(IMAGE_KEYS)}"
-        )
-    label_key = next((key for key in LABEL_KEYS if key in features), None)
-    return _record_source(Path(pattern).name, records, image_key, label_key, None, False)
-
-
-def _features_found(records: Records) -> set[str]:
-    """Names of the features in some of the records: one may lack what the others have."""
-    found = set()
-    for i in np.unique(np.linspace(0, len(records) - 1, LOOKED_AT).astype(int)):
-        with contextlib.suppress(ValueError):  # named when all are read
-            found |= set(records.features(int(i)))
-    return found
-
-
-def open_tfds(rest: str, split: str, data_dir: str | None) -> Source:
-    """A prepared data set of TensorFlow Datasets. Nothing is ever downloaded.
-
-    Args:
-        rest: NAME or NAME:SPLIT; NAME as below data_dir (`cifar10`, `cifar10/3.0.2`, `name/config`).
-        split: "train" reads SPLIT (default: train), "test" the data set's test or validation split.
-        data_dir: the folder of prepared data sets (default: tfds's own).
-    """
-    import tensorflow_datasets as tfds
-
-    name, _, wanted = rest.partition(":")
-    wanted = wanted or "train"
-    data_dir = os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
-    builder = tfds.builder_from_directory(_prepared_folder(name, data_dir))
-    test_split = next((known for known in TEST_SPLITS if known in builder.info.splits and known not in wanted), None)
-    chosen = wanted if split == "train" else test_split
-    if chosen is None:
-        raise UserError(f"tfds:{rest} has no test images: its splits are {sorted(builder.info.splits)}")
-    try:
-        instructions = builder.info.splits[chosen].file_instructions
-    except (KeyError, ValueError, AssertionError) as error:
-        raise UserError(
-            f"tfds:{name} has no split {chosen!r}: known are {sorted(builder.info.splits)}, and parts like train[:10%] "
-            f"({error})"
-        ) from None
-    file_format = builder.info.file_format.value
-    if file_format != "tfrecord":
-        raise UserError(f"tfds:{name} is stored as {file_format}: prepare it with file_format='tfrecord'")
-
-    records = Records([str(part.filename) for part in instructions])
-    first = np.cumsum([0] + [part.examples_in_shard for part in instructions])
-    if len(records) != first[-1]:
-        raise UserError(f"tfds:{name} {chosen}: {len(records)} records in the files, {first[-1]} by dataset_info.json")
-    ranges = [
-        np.arange(part.examples_in_shard)[part.skip :][: part.take if part.take >= 0 else None] + start
-        for part, start in zip(instructions, first)
-    ]
-    records.keep(np.concatenate(ranges) if ranges else np.arange(0))
-    image_key, label_key = _tfds_keys(builder.info, tfds.features, name)
-    class_names = tuple(builder.info.features[label_key].names) if label_key else None
-    return _record_source(f"{name} {chosen}", records, image_key, label_key, class_names, test_split is not None)
-
-
-def _record_source(name, records, image_key, label_key, class_names, has_test_split) -> Source:
+def record_source(name, records, image_key, label_key, class_names, has_test_split) -> Source:
     return Source(
         name=name,
         length=len(records),
@@ -229,36 +149,3 @@ class RecordLabels:
                 f"some labels in {self._key} are names, some numbers such as {others[0]}: expected one kind"
             )
         return {name: number for number, name in enumerate(sorted(values))}
-
-
-def _tfds_keys(info, kinds, name: str) -> tuple[str, str | None]:
-    """The features that hold the image and its class: the supervised pair, else the only ones of their kind."""
-    pair = info.supervised_keys
-    pair = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, None)
-
-    def only(kind, preferred):
-        found = [key for key, feature in info.features.items() if isinstance(feature, kind)]
-        return preferred if preferred in found else found[0] if len(found) == 1 else None
-
-    image_key = only(kinds.Image, pair[0])
-    if image_key is None:
-        raise UserError(f"tfds:{name} has no single image feature: {sorted(info.features)}")
-    return image_key, only(kinds.ClassLabel, pair[1])
-
-
-def _prepared_folder(name: str, data_dir: str) -> str:
-    """The folder of the newest prepared version of a data set."""
-    root = Path(data_dir, name)
-    versions = [path.parent for path in root.glob("**/dataset_info.json")] if root.is_dir() else []
-    if not versions:
-        found = Path(data_dir).glob("*/**/dataset_info.json")
-        prepared = sorted({path.parent.parent.relative_to(data_dir).as_posix() for path in found})
-        raise UserError(
-            f"tfds:{name} is not prepared: looked in {root.absolute()}; prepared in {data_dir} are "
-            f"{', '.join(prepared) or 'none'}. Set --data_dir, or run tfds build {name} --data_dir={data_dir} first"
-        )
-    configs = {path.parent for path in versions}
-    if len(configs) > 1:
-        known = sorted(path.relative_to(data_dir).as_posix() for path in configs)
-        raise UserError(f"tfds:{name} has several configurations: choose one of {', '.join(known)}")
-    return str(max(versions, key=lambda path: [int(part) for part in path.name.split(".") if part.isdecimal()]))

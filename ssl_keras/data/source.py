@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from absl import logging
@@ -13,6 +14,22 @@ from ssl_keras.errors import UserError
 from ssl_keras.words import shown
 
 LARGEST_LABEL = 2**31 - 1  # labels are int32
+
+
+class Wanted(NamedTuple):
+    """Which images of a data set are asked for.
+
+    Args:
+        split: "train", or "test" for the data's own test images.
+        data_dir: folder of prepared data sets, or None.
+        size: side of images that are rendered, px, or None.
+        seed: which images are rendered.
+    """
+
+    split: str = "train"
+    data_dir: str | None = None
+    size: int | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)

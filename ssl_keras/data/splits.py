@@ -1,78 +1,35 @@
-"""From the words of `--data` to images: which data there is, which part is for training, which for testing."""
+"""Which part of the data is for training, which for testing."""
 
 import dataclasses
-import os
 
 import numpy as np
 
-from ssl_keras.data.records import open_tfds, open_tfrecords
 from ssl_keras.data.source import Source, subset
-from ssl_keras.data.sources.folder import open_folder
-from ssl_keras.data.sources.npy import open_builtin, open_npy
+from ssl_keras.data.sources import open_source
 from ssl_keras.errors import UserError
 
-SPECS = (
-    "builtin:scenes[:N]",
-    "builtin:depth_scenes[:N]",
-    "folder:PATH",
-    "tfds:NAME[:SPLIT]",
-    "npy:PATH",
-    "tfrecord:GLOB",
-)
 TEST_FRACTION = 0.2
 
 
-def open_source(
-    spec: str, split: str = "train", data_dir: str | None = None, canvas_size: int | None = None, seed: int = 0
-) -> Source:
-    """The images that a data specification names.
-
-    Args:
-        spec: one of `SPECS`. N images are rendered of a built-in set (default 4000); SPLIT is tfds's own
-            slicing language (`train[:10%]`) and names the training images. `~` in a path is the home folder.
-        split: "train", or "test" for the data's own test images.
-        data_dir: where tfds finds prepared data sets (default: tfds's own, ~/tensorflow_datasets).
-        canvas_size: side of the built-in images, px (default 32); other data has its own sizes.
-        seed: which built-in images are rendered.
-    Raises:
-        UserError: the specification is unknown, or nothing is there; the message says what was looked for
-            where.
-    """
-    kind, _, rest = spec.partition(":")
-    if split not in ("train", "test"):
-        raise UserError(f"unknown split {split!r}: expected train or test")
-    if kind in ("folder", "npy", "tfrecord"):
-        rest = os.path.expanduser(rest)
-    if rest:
-        if kind == "builtin":
-            return open_builtin(rest, split, canvas_size or 32, seed)
-        if kind == "folder":
-            return open_folder(rest, split)
-        if kind == "tfds":
-            return open_tfds(rest, split, data_dir)
-        if kind in ("npy", "tfrecord"):
-            if split == "test":
-                raise UserError(f"{spec} has no test images of its own")
-            return open_npy(rest) if kind == "npy" else open_tfrecords(rest)
-    hint = f" (did you mean folder:{spec}?)" if os.path.isdir(os.path.expanduser(spec)) else ""
-    raise UserError(f"unknown data {spec!r}: expected one of {', '.join(SPECS)}{hint}")
-
-
 def train_and_test(
-    spec: str, data_dir: str | None = None, canvas_size: int | None = None, seed: int = 0
+    spec: str, data_dir: str | None = None, canvas_size: int | None = None, seed: int = 0, labelled: bool = True
 ) -> tuple[Source, Source, str]:
-    """Labelled images to fit an evaluation on, labelled images to score it on, and a note on where these come
-    from.
+    """Images to fit an evaluation on, images to score it on, and a note on where these come from.
 
     The data's own test (or validation) split where it has one with labels, else a fifth of each class, drawn by a fixed
     permutation that depends on `seed` alone. Every image has a class, and all classes have names: where the data knows
     numbers alone, these are the names, and the classes are numbered anew from 0.
 
+    Args:
+        labeled: whether labels are needed; else the data may be without, and where it has some, all is as with them.
+
     Raises:
-        UserError: the data has no labels, or only one class.
+        UserError: labels are needed, and the data has none, or only one class.
     """
     train = open_source(spec, "train", data_dir, canvas_size, seed)
     if train.labels is None or not (train.labels >= 0).any():
+        if not labelled:
+            return _without_labels(train, spec, data_dir, canvas_size, seed)
         raise UserError(
             f"{train.name} has no labels, and this needs them: put each class's images in a folder of its own "
             "(folder:PATH with PATH/cat/1.jpg, PATH/dog/2.jpg, ..), an .npy's in PATH.labels.npy (int [N]), a "
@@ -107,13 +64,25 @@ def train_and_test(
     )
 
 
+def _without_labels(train: Source, spec: str, data_dir, canvas_size, seed: int) -> tuple[Source, Source, str]:
+    if train.has_test_split:
+        test = open_source(spec, "test", data_dir, canvas_size, seed)
+        return train, test, f"test images: {test.name}"
+    held_out = _held_out(np.zeros(len(train), np.int64), seed)
+    return (
+        subset(train, np.flatnonzero(~held_out), f"{train.name} (training part)"),
+        subset(train, np.flatnonzero(held_out), f"{train.name} (held-out part)"),
+        f"held-out {100 * TEST_FRACTION:.0f} % of the images, which have no labels",
+    )
+
+
 def check_classes(source: Source) -> None:
-    """Raises UserError where the labelled images are all of one class, so that nothing is to be told apart."""
+    """Raises UserError where the labeled images are all of one class, so that nothing is to be told apart."""
     found = np.unique(source.labels[source.labels >= 0])
     if len(found) < 2:
         which = f", {source.class_names[found[0]]!r}" if source.class_names else ""
         raise UserError(
-            f"{source.name} has labelled images of one class only{which}: two classes are the least "
+            f"{source.name} has labeled images of one class only{which}: two classes are the least "
             "(the label -1 is none)"
         )
 
@@ -166,4 +135,4 @@ def _named(*parts: Source) -> list[Source]:
 def _labelled(source: Source) -> Source:
     if (source.labels >= 0).all():
         return source
-    return subset(source, np.flatnonzero(source.labels >= 0), f"{source.name} (labelled part)")
+    return subset(source, np.flatnonzero(source.labels >= 0), f"{source.name} (labeled part)")

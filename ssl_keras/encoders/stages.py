@@ -1,4 +1,4 @@
-"""Encoders cut short: pretext tasks are solved by their last layers, and generalise best from middle ones.
+"""Encoders cut at a stage: a pretext task is solved by the last layers, and middle layers often generalize best.
 
 A ResNet's stages are "stage1", "stage2", ...; a ViT's are its blocks, "block1", "block2", ....
 """
@@ -15,7 +15,7 @@ _STAGE = re.compile(r"stage\d+$|block\d+_add2$")  # a ViT's block ends with its 
 
 
 def names(encoder: keras.Model) -> list[str]:
-    """The stages of an encoder, from the first to the last; [] where it has none that are known."""
+    """The stages of an encoder, from the first to the last; [] if it has none that are known."""
     return [layer.name.removesuffix("_add2") for layer in _body(encoder).layers if _STAGE.match(layer.name)]
 
 
@@ -39,7 +39,7 @@ def cut(encoder: keras.Model, stage: str) -> keras.Model:
 
 
 def _pooled(model, stage, x):
-    """The pooled stage of a model on `x`; models before the one that holds the stage stand in a row."""
+    """The pooled stage of a model on `x`; it also goes through the models in front of the one that holds the stage."""
     body = _body(model)
     if body is model:
         names = [layer.name for layer in model.layers]
@@ -55,7 +55,7 @@ def _pooled(model, stage, x):
 
 
 def _body(model):
-    """The (nested) model whose layers hold the stages; the model itself where none does."""
+    """The (nested) model whose layers hold the stages; the model itself if none does."""
     if any(_STAGE.match(layer.name) for layer in model.layers):
         return model
     bodies = [_body(layer) for layer in model.layers if isinstance(layer, keras.Model)]

@@ -1,8 +1,16 @@
-"""The evaluations, one file each, one contract: `evaluate(train, test, **options) -> dict` on frozen features.
+"""The evaluations, one file each, found by name: `--eval=NAME` runs NAME.py.
 
-`train` and `test` are `features.Features`. What an evaluation chooses (a penalty, say) it chooses on a part of `train`;
-`test` is read once, for the score. A ValueError says in a sentence why the features cannot be scored. An image of a
-class that `train` lacks counts as wrong.
+A file has
+
+- `NEEDS`, what it must be given, of "features", "images" and "labels";
+- `Options`, a dataclass whose fields are the flags --NAME_FIELD, and which refuses what no evaluation can do;
+- `evaluate(subject, options) -> list of subject.Row`.
+
+What an evaluation chooses (a penalty, say) it chooses on a part of the training images; test images are looked at once,
+for the score. A UserError says in a sentence why the subject cannot be scored. An image of a class that the training
+images lack counts as wrong.
 """
 
-EVALUATIONS = ("knn", "linear")
+from ssl_keras.registry import Registry
+
+REGISTRY = Registry(__name__, "evaluation", beside=("data", "features", "online", "run", "subject", "table"))

@@ -1,55 +1,65 @@
-"""Labelled images and encoders, brought together for evaluations."""
+"""Images and encoders, brought together for evaluations."""
 
 import dataclasses
 import os
 
 import numpy as np
 
-from ssl_keras import experiment, export, methods
+from ssl_keras import methods, run_folder
+from ssl_keras.build.data import channel_statistics, resolve
+from ssl_keras.build.method import untrained_backbone
 from ssl_keras.config import Config
-from ssl_keras.data import splits as sources
+from ssl_keras.data import splits
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
-from ssl_keras.encoders import stages
+from ssl_keras.data.canvases.probe import possible_channels
+from ssl_keras.encoders import file
+from ssl_keras.encoders.encoder import Encoder, build_encoder
 from ssl_keras.errors import UserError
 from ssl_keras.evals import features
+from ssl_keras.evals.subject import Subject
 from ssl_keras.words import counted, listing
 
 
-class LabelledData:
-    """Train and test images of an evaluation, decoded once for each canvas type that its encoders need.
+class Data:
+    """Training and test images of an evaluation, decoded once for each canvas type that its encoders need.
 
     Args:
         config: names the data; of a run, or of a command line.
         test_examples: only so many of the test images.
+        labeled: whether an evaluation needs labels; the data may then not be without.
+        dtype: pixel type that encoder files expect which do not say it themselves.
     """
 
-    def __init__(self, config: Config, test_examples: int | None):
-        train, test, self.note = sources.train_and_test(
-            config.data, config.data_dir, config.canvas_size or config.image_size
-        )
+    def __init__(self, config: Config, test_examples: int | None, labelled: bool = True, dtype: str | None = None):
+        size = config.canvas_size or config.image_size
+        train, test, self.note = splits.train_and_test(config.data, config.data_dir, size, labelled=labelled)
         examples = config.train_examples
         if examples and config.workdir:  # a run's own number may be more than the part that is left for training here
             examples = min(examples, len(train))
-        self.train, self.test = sources.take(train, examples), sources.take(test, test_examples)
-        sources.check_classes(self.train)
-        self.config, _ = experiment.resolve(config, self.train, methods.load(config.method))
+        self.train, self.test = splits.take(train, examples), splits.take(test, test_examples)
+        if labelled:
+            splits.check_classes(self.train)
+        self.dtype = dtype
+        self.config, _ = resolve(config, self.train, methods.load(config.method))
         self.canvases: dict[CanvasSpec, tuple] = {}
 
-    def encoder(self, name: str) -> "Encoder":
+    def images_for(self, name: str) -> "Images":
         """The named encoder, with the images in the form that it takes."""
         config = self.config
         size, channels, dtype = config.image_size, config.channels, config.dtype
-        model = None
+        encoder = None
         if name not in ("random", "pixels"):
-            model = export.load_encoder(os.path.join(config.workdir, "encoder.keras") if name == "run" else name)
-            (_, size, width, channels), dtype = model.input_shape, features.input_dtype(model)
-            if size is None or size != width or channels is None:
-                raise UserError(f"its images are {size} x {width} x {channels}: expected squares of a fixed size")
+            path = os.path.join(config.workdir, run_folder.ENCODER) if name == "run" else name
+            encoder = file.load_encoder(path, self.dtype)
+            size, channels, dtype = encoder.contract.size, encoder.contract.channels, encoder.contract.dtype
+        possible = possible_channels(self.train)
+        if channels not in possible:
+            known = " or ".join(map(str, sorted(possible)))
+            raise UserError(f"it takes images of {channels} channels, and {self.train.name} has images of {known}")
         pair = self._load(CanvasSpec(config.canvas_size if size == config.image_size else size, channels, dtype))
         if name == "random":
-            backbone = experiment.untrained_backbone(config, *experiment.channel_statistics(pair[0]))
-            model = export.build_encoder(backbone, dtype)
-        return Encoder(model, size, pair)
+            encoder = build_encoder(untrained_backbone(config, *channel_statistics(pair[0])), dtype)
+        return Images(encoder, size, pair)
 
     def _load(self, spec: CanvasSpec) -> tuple:
         if spec not in self.canvases:
@@ -68,9 +78,11 @@ class LabelledData:
         bad = [*train.bad, *test.bad]
         if bad:
             lines.append(f"{counted(len(bad), 'image')} cannot be read; first: {bad[0][0]} ({bad[0][1]})")
+        if not train.class_names:
+            return lines
         counts = {name: f"{fit} + {scored}" for name, (fit, scored) in class_counts(pair).items()}
         lines.append(f"classes (training + test images): {listing(counts)}")
-        unseen = ~np.isin(test.labels, train.labels)
+        unseen = (test.labels >= 0) & ~np.isin(test.labels, train.labels)
         if unseen.any():
             names = {train.class_names[label]: "" for label in test.labels[unseen]}
             lines.append(
@@ -83,28 +95,37 @@ class LabelledData:
 def class_counts(pair: tuple) -> dict[str, list[int]]:
     """{name: [training images, test images]} of the classes that are there."""
     names = pair[0].class_names
-    counts = np.stack([np.bincount(canvases.labels, minlength=len(names)) for canvases in pair], 1)
+    labels = [canvases.labels[canvases.labels >= 0] for canvases in pair]
+    counts = np.stack([np.bincount(part, minlength=len(names)) for part in labels], 1)
     return {name: count.tolist() for name, count in zip(names, counts) if count.any()}
 
 
 @dataclasses.dataclass(frozen=True)
-class Encoder:
-    """An encoder (None: the pixels themselves), the side of its images, and the train and test images as canvases."""
+class Images:
+    """The training and test images for an encoder (None: the pixels themselves), and the side that it takes."""
 
-    model: object
+    encoder: Encoder | None
     size: int
     canvases: tuple
 
-    def features(self, layer: str) -> tuple[features.Features, features.Features]:
-        """Features of the train and the test images at a layer."""
-        encode = features.encode_pixels
-        if self.model is not None:
-            encode = features.encode_with(stages.cut(self.model, layer))
-        embed = features.embedder(encode, self.size)
-        return tuple(features.extract(embed, canvases) for canvases in self.canvases)
+    def subject(self, layer: str, seed: int) -> Subject:
+        """What evaluations of the encoder at a layer are given.
+
+        Raises:
+            UserError: at the first look at its features, where the encoder has no such layer.
+        """
+
+        def extract():
+            encode = features.encode_pixels if self.encoder is None else self.encoder.cut(layer)
+            embed = features.embedder(encode, self.size)
+            return tuple(features.extract(embed, canvases) for canvases in self.canvases)
+
+        return Subject(extract, self.encoder, self.canvases, seed)
 
     def classes(self) -> dict:
-        """What a row says of the classes."""
+        """What a row says of the classes; nothing where the images have none."""
         train, test = (canvases.labels for canvases in self.canvases)
+        if not self.canvases[0].class_names:
+            return {}
         unseen = int((~np.isin(test, train)).sum())
         return {"classes": class_counts(self.canvases)} | ({"unseen_test_examples": unseen} if unseen else {})

@@ -3,13 +3,12 @@
 import dataclasses
 from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from ssl_keras.data.canvases import batches
-from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.errors import UserError
+from ssl_keras.progress import Bar
 from ssl_keras.views.layer import center_view
 
 LARGEST = 1e18  # the squares of larger features are no float32
@@ -36,6 +35,11 @@ def check(train: Features, test: Features) -> None:
             )
 
 
+def sizes(train: Features, test: Features) -> dict:
+    """What a row says of the features that it was measured on."""
+    return {"train_examples": len(train.x), "test_examples": len(test.x), "dimension": train.x.shape[1]}
+
+
 def embedder(encode: Callable[[tf.Tensor], tf.Tensor], image_size: int) -> Callable[[tf.Tensor], tf.Tensor]:
     """Canvases [B, S, S, C] of any side and pixel type -> features, traced once.
 
@@ -58,30 +62,16 @@ def extract(embed: Callable[[tf.Tensor], tf.Tensor], canvases, batch_size: int =
         UserError: there are no images.
     """
     x, labels = [], []
-    for batch in batches.eval_batches(canvases, batch_size):
-        x.append(embed(batch["image"]).numpy())
-        labels.append(batch["label"].numpy())
+    with Bar("computing features", len(canvases)) as bar:
+        for batch in batches.eval_batches(canvases, batch_size):
+            x.append(embed(batch["image"]).numpy())
+            labels.append(batch["label"].numpy())
+            bar.show(batch_size * len(x))
     if not x:
         raise UserError("there are no images to take features of")
     return Features(np.concatenate(x), np.concatenate(labels))
 
 
-def encode_with(encoder: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """`encode` for an encoder that takes raw pixel values and scales them itself."""
-    maximum = MAXIMUM[input_dtype(encoder)]
-    return lambda image: encoder(image * maximum, training=False)
-
-
 def encode_pixels(image: tf.Tensor) -> tf.Tensor:
     """`encode` of the raw pixels: [B, S, S, C] -> [B, S*S*C]."""
     return tf.reshape(image, [tf.shape(image)[0], -1])
-
-
-def input_dtype(encoder: keras.Model) -> str:
-    """The pixel type whose range the encoder expects, read from its input scaling; uint8 where it has none."""
-    for layer in encoder.layers:
-        if isinstance(layer, keras.layers.Rescaling):
-            for dtype, maximum in MAXIMUM.items():
-                if np.allclose(float(np.max(layer.scale)) * maximum, 1.0, rtol=1e-4):
-                    return dtype
-    return "uint8"

@@ -1,53 +1,64 @@
-"""Weighted k-nearest-neighbour accuracy of frozen features (Wu et al., 2018, arXiv:1805.01978, section 3.4)."""
+"""Weighted k-nearest-neighbor accuracy of frozen features (Wu et al., 2018, arXiv:1805.01978, section 3.4)."""
+
+import dataclasses
 
 import numpy as np
 
-from ssl_keras.evals.features import Features, check
+from ssl_keras.errors import UserError
+from ssl_keras.evals.features import check, sizes
+from ssl_keras.evals.subject import Row, Subject
+
+NEEDS = ("features", "labels")
+ROWS = 512  # queries that are compared at a time
 
 
-def evaluate(
-    train: Features, test: Features, k: int = 200, temperature: float = 0.1, center: bool = False, rows: int = 512
-) -> dict:
-    """Top-1 accuracy of a vote of the k nearest training features, weighted by exp(cosine/temperature).
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of the vote.
 
     Args:
-        train: the bank. test: the queries.
-        k: neighbours; the whole bank where that is smaller.
-        temperature: of the weights, > 0; towards 0 the nearest neighbour decides alone.
-        center: subtract the bank's mean from bank and queries before they are brought to unit length. It takes away the
-            offset that all features share, which untrained features and pixels have much of.
-        rows: queries compared at a time.
+        k: neighbors that vote; all training images where these are fewer
+        temperature: softmax temperature of the votes; towards 0 the nearest neighbor decides alone
+        center: subtract the mean of the training features from all features first, which takes away the offset that
+            untrained features and pixels have much of
+    """
 
-    Returns:
-        {"top1": accuracy in [0, 1], and the options and sizes that it was measured with}.
+    k: int = 200
+    temperature: float = 0.1
+    center: bool = False
+
+    def __post_init__(self):
+        if self.k < 1 or not self.temperature > 0:
+            raise UserError(
+                f"--knn_k must be at least 1 and --knn_temperature greater than 0, got {self.k} and {self.temperature}"
+            )
+
+
+def evaluate(subject: Subject, options: Options) -> list[Row]:
+    """Top-1 accuracy of a vote of the k nearest training features, weighted by exp(cosine/temperature).
 
     Raises:
-        ValueError: bank or queries are empty or not finite.
+        UserError: features are missing or not finite.
     """
+    train, test = subject.features
     check(train, test)
-    k = min(k, len(train.x))
-    offset = train.x.mean(axis=0) if center else 0.0
+    k = min(options.k, len(train.x))
+    offset = train.x.mean(axis=0) if options.center else 0.0
     bank, queries = _unit(train.x - offset), _unit(test.x - offset)
     classes, numbers = np.unique(train.labels, return_inverse=True)  # numbers [N] in 0..classes-1
     correct = 0
-    for start in range(0, len(queries), rows):
-        similarity = queries[start : start + rows] @ bank.T
+    for start in range(0, len(queries), ROWS):
+        similarity = queries[start : start + ROWS] @ bank.T
         nearest = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
-        votes = _votes(np.take_along_axis(similarity, nearest, axis=1), numbers[nearest], len(classes), temperature)
-        correct += int((classes[votes.argmax(axis=1)] == test.labels[start : start + rows]).sum())
-    return {
-        "top1": correct / len(queries),
-        "k": k,
-        "temperature": temperature,
-        "centered": center,
-        "train_examples": len(bank),
-        "test_examples": len(queries),
-        "dimension": bank.shape[1],
-    }
+        chosen = np.take_along_axis(similarity, nearest, axis=1)
+        votes = _votes(chosen, numbers[nearest], len(classes), options.temperature)
+        correct += int((classes[votes.argmax(axis=1)] == test.labels[start : start + ROWS]).sum())
+    conditions = {"k": k, "temperature": options.temperature, "centered": options.center}
+    return [Row("top1", correct / len(queries), conditions | sizes(train, test))]
 
 
 def _votes(similarity: np.ndarray, numbers: np.ndarray, classes: int, temperature: float) -> np.ndarray:
-    """The weight of each class among the neighbours [Q, k] of each query: [Q, classes]."""
+    """The weight of each class among the neighbors [Q, k] of each query: [Q, classes]."""
     # Only ratios of weights count. Those to the nearest are at most 1 and do not overflow at any temperature.
     with np.errstate(over="ignore", under="ignore"):
         closeness = (similarity - similarity.max(axis=1, keepdims=True)).astype(np.float64)

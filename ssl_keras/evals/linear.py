@@ -1,9 +1,10 @@
-"""Linear evaluation: multinomial logistic regression on frozen features, cached once.
+"""Linear probe: multinomial logistic regression on frozen features.
 
 The features do not change from epoch to epoch, so the convex problem is solved to its end by L-BFGS instead of by the
 papers' many epochs of SGD; its only choice, the penalty, falls on a held-out part of the training features.
 """
 
+import dataclasses
 import math
 import os
 import warnings
@@ -15,50 +16,58 @@ from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
 from ssl_keras.errors import UserError
-from ssl_keras.evals.features import Features, check
+from ssl_keras.evals.features import check, sizes
+from ssl_keras.evals.subject import Row, Subject
 
+NEEDS = ("features", "labels")
 PENALTIES = tuple(10.0**e for e in range(-5, 3))  # C of scikit-learn: the inverse strength of the L2 penalty
 HELD_OUT = 0.2
 UNCHOSEN = 1.0  # the penalty where images of several classes cannot be held out
 
 
-def evaluate(train: Features, test: Features, seed: int = 0, iterations: int = 300) -> dict:
-    """Top-1 accuracy of logistic regression on standardised features, with the penalty chosen on held-out training
-    rows.
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Options of the classifier.
 
     Args:
-        train: fitted on. test: scored once.
-        seed: of the stratified choice of held-out rows: a fifth, or one for each class where that is more. A class's
-            only image is not held out; where fewer than two classes have several images, the penalty is not chosen: 1.
-        iterations: at most so many L-BFGS steps for each penalty.
+        iterations: most L-BFGS steps for each penalty
+    """
+
+    iterations: int = 300
+
+    def __post_init__(self):
+        if self.iterations < 1:
+            raise UserError(f"--linear_iterations must be at least 1, got {self.iterations}")
+
+
+def evaluate(subject: Subject, options: Options) -> list[Row]:
+    """Top-1 accuracy of logistic regression on standardized features, with the penalty chosen on held-out training
+    rows.
+
+    The subject's seed draws the held-out rows: a fifth of each class, or one for each class where that is more. A
+    class's only image is not held out; where fewer than two classes have several images, the penalty is not chosen: 1.
 
     Returns:
-        {"top1": accuracy in [0, 1], "held_out_top1": that of the chosen penalty (None: not chosen), "C": the choice,
-        and the sizes}.
+        "top1", with "held_out_top1": that of the chosen penalty (None: not chosen), and "C": the choice.
 
     Raises:
         UserError: features are missing or not finite, or the training images are all of one class.
     """
+    train, test = subject.features
     check(train, test)
     if len(np.unique(train.labels)) < 2:
         raise UserError("the training images are of one class only: a classifier needs two")
     mean, std = train.x.mean(axis=0), train.x.std(axis=0)
     std = np.where(std > 1e-6 * max(float(std.max()), 1e-12), std, 1.0)  # a constant feature stays one
     x, x_test = (train.x - mean) / std, (test.x - mean) / std
-    fit, held = _split(train.labels, seed)
+    fit, held = _split(train.labels, subject.seed)
     scores = {}
     for c in PENALTIES if len(held) else ():
-        scores[c] = _fit(x[fit], train.labels[fit], c, iterations).score(x[held], train.labels[held])
+        scores[c] = _fit(x[fit], train.labels[fit], c, options.iterations).score(x[held], train.labels[held])
     best = max(scores, key=lambda c: (scores[c], -abs(math.log(c))), default=UNCHOSEN)  # of equals the most moderate
-    final = _fit(x, train.labels, best, iterations)
-    return {
-        "top1": float(final.score(x_test, test.labels)),
-        "held_out_top1": float(scores[best]) if scores else None,
-        "C": best,
-        "train_examples": len(x),
-        "test_examples": len(x_test),
-        "dimension": x.shape[1],
-    }
+    final = _fit(x, train.labels, best, options.iterations)
+    conditions = {"held_out_top1": float(scores[best]) if scores else None, "C": best}
+    return [Row("top1", float(final.score(x_test, test.labels)), conditions | sizes(train, test))]
 
 
 def _split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,15 +3,17 @@
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from ssl_keras import files, methods
 from ssl_keras.config import Config, read_run
 from ssl_keras.data.canvases.pipeline import BadFilesError
 from ssl_keras.encoders import stages
+from ssl_keras.encoders.encoder import Encoder
 from ssl_keras.errors import UserError
-from ssl_keras.evals import EVALUATIONS, features, knn, linear
-from ssl_keras.evals.data import Encoder, LabelledData
+from ssl_keras.evals import REGISTRY
+from ssl_keras.evals.data import Data
+from ssl_keras.evals.subject import Row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,21 +23,21 @@ class Request:
     Fields:
         encoders: of `run` (the encoder of the run), `random` (its architecture, untrained), `pixels`, or paths of
         encoder files.
-        evaluations: of `evals.EVALUATIONS`.
+        evaluations: names of `evals.REGISTRY`, each with its `Options`.
         config: the run's settings, or those of the command line where there is no run.
-        layers: where each encoder is cut: names of `nn.stages`, "representation" for its own output, or "all".
+        layers: where each encoder is cut: names of `encoders.stages`, "representation" for its own output, or "all".
         test_examples: the first so many test images; None: all.
-        knn: options of `knn.evaluate`.
         output: a JSON file for all rows, or None.
+        dtype: pixel type that encoder files expect which do not say it themselves, or None.
     """
 
     encoders: tuple[str, ...]
-    evaluations: tuple[str, ...]
+    evaluations: dict[str, object]
     config: Config
     layers: tuple[str, ...]
     test_examples: int | None
-    knn: dict
     output: str | None = None
+    dtype: str | None = None
 
 
 def evaluate(request: Request) -> list[dict]:
@@ -43,24 +45,25 @@ def evaluate(request: Request) -> list[dict]:
     all of them to `request.output`. Lines about the data are printed.
 
     Returns:
-        A row for each encoder, layer and evaluation: {"encoder", "layer", "eval", "top1", ... and all that the score
-        was measured with}; "classes": {name: [training images, test images]}; "caveat" where there is one. Where an
-        evaluation cannot be made, "top1" is None and "error" says why.
+        A row for each encoder, layer and evaluation: {"encoder", "layer", "eval", "metrics": their names, each metric
+        with its value, and all that it was measured with}; "classes": {name: [training images, test images]}; "caveat"
+        where there is one. Where an evaluation cannot be made of what was given, "top1" is None and "error" says why.
     """
     check(request)
-    data = LabelledData(request.config, request.test_examples)
+    needs = {need for name in request.evaluations for need in REGISTRY.load(name).NEEDS}
+    data = Data(request.config, request.test_examples, "labels" in needs, request.dtype)
     rows = []
-    for row in _rows(request, data):
-        rows.append(row)
-        if request.config.workdir and "error" not in row:  # what an earlier evaluation wrote stays
-            write(row, request.config.workdir)
+    for found in _results(request, data):
+        rows += found
+        if request.config.workdir and "error" not in found[0]:  # what an earlier evaluation wrote stays
+            write(found, request.config.workdir)
         if request.output:
             files.write_json(request.output, rows, files.holds_rows)
     return rows
 
 
-def _rows(request: Request, data: LabelledData) -> Iterator[dict]:
-    """The rows of `evaluate`, one after the other."""
+def _results(request: Request, data: Data) -> Iterator[list[dict]]:
+    """The rows of `evaluate`, evaluation by evaluation."""
     caveats = methods.load(request.config.method).caveats
 
     def row(name: str, layer: str, evaluation: str, result: dict) -> dict:
@@ -68,64 +71,72 @@ def _rows(request: Request, data: LabelledData) -> Iterator[dict]:
         known = {"data": request.config.data, "split": data.note}
         return {"encoder": name, "layer": layer, "eval": evaluation} | result | known | caveat
 
-    def failed(name: str, layers: Iterable[str], error: ValueError) -> list[dict]:
-        result = {"top1": None, "error": sentence(error)}
-        return [row(name, layer, evaluation, result) for layer in layers for evaluation in request.evaluations]
-
     for name in request.encoders:
         try:
-            encoder = data.encoder(name)
+            images = data.images_for(name)
         except BadFilesError:
             raise  # the images are those of all encoders
-        except ValueError as error:
-            yield from failed(name, request.layers, error)
+        except UserError as error:
+            for layer in request.layers:
+                for evaluation in request.evaluations:
+                    yield [row(name, layer, evaluation, _failed(error))]
             continue
-        for layer in layers_of(encoder, request.layers):
-            try:
-                pair = encoder.features(layer)
-            except ValueError as error:
-                yield from failed(name, [layer], error)
-                continue
-            for evaluation in request.evaluations:
+        for layer in layers_of(images.encoder, request.layers):
+            subject = images.subject(layer, request.config.seed)
+            for evaluation, options in request.evaluations.items():
                 try:
-                    result = score(evaluation, *pair, request) | encoder.classes()
-                except ValueError as error:
-                    result = {"top1": None, "error": sentence(error)}
-                yield row(name, layer, evaluation, result)
+                    found = REGISTRY.load(evaluation).evaluate(subject, options)
+                    results = [result | images.classes() for result in merged(found)]
+                except UserError as error:
+                    results = [_failed(error)]
+                yield [row(name, layer, evaluation, result) for result in results]
 
 
-def sentence(error: ValueError) -> str:
-    """What an error says; TensorFlow puts the lines of code that a traced function went through before it."""
-    lines = str(error).strip().splitlines() or [repr(error)]
-    return lines[-1].strip().removeprefix("ValueError: ")
+def merged(found: list[Row]) -> list[dict]:
+    """Rows of a metric each as one for all metrics that were measured alike."""
+    alike: list[tuple[dict, dict]] = []
+    for metric, value, conditions in found:
+        metrics = next((metrics for metrics, known in alike if known == conditions and metric not in metrics), None)
+        if metrics is None:
+            alike.append(({metric: value}, conditions))
+        else:
+            metrics[metric] = value
+    return [{"metrics": list(metrics)} | metrics | conditions for metrics, conditions in alike]
 
 
-def score(evaluation: str, train: features.Features, test: features.Features, request: Request) -> dict:
-    """What one evaluation finds."""
-    if evaluation == "knn":
-        return knn.evaluate(train, test, **request.knn)
-    return linear.evaluate(train, test, seed=request.config.seed)
+def _failed(error: UserError) -> dict:
+    return {"metrics": ["top1"], "top1": None, "error": str(error)}
 
 
-def layers_of(encoder: Encoder, wanted: tuple[str, ...]) -> list[str]:
+def layers_of(encoder: Encoder | None, wanted: tuple[str, ...]) -> list[str]:
     """The layers to judge, "all" written out; pixels have none but themselves."""
-    if encoder.model is None:
+    if encoder is None:
         return [stages.WHOLE]
-    return [*stages.names(encoder.model), stages.WHOLE] if "all" in wanted else list(wanted)
+    return [*encoder.contract.stages, stages.WHOLE] if "all" in wanted else list(wanted)
 
 
-def write(row: dict, workdir: str) -> None:
+def write(rows: list[dict], workdir: str) -> None:
     """`evals/NAME.json` of a run: NAME is the evaluation, after encoder and layer where those are not its own.
 
     An encoder's file is named with its folder, and numbered where another encoder has the name already.
+
+    Args:
+        rows: those of one evaluation; a single one is written as it is, several as a list.
     """
+    row = rows[0]
     layer = "" if row["layer"] == stages.WHOLE else f"{row['layer']}_"
     encoder = "" if row["encoder"] == "run" else f"{_short(row['encoder'])}_"
     for number in itertools.count(1):
         again = f"{number}_" if number > 1 else ""
         path = os.path.join(workdir, "evals", f"{encoder}{again}{layer}{row['eval']}.json")
-        if not os.path.exists(path) or files.read_json(path).get("encoder") == row["encoder"]:
-            return files.write_json(path, row)
+        if not os.path.exists(path) or _encoder_of(path) == row["encoder"]:
+            return files.write_json(path, row if len(rows) == 1 else rows)
+
+
+def _encoder_of(path: str) -> str | None:
+    """The encoder whose rows a file holds."""
+    rows = files.read_json(path)
+    return (rows if isinstance(rows, dict) else rows[0]).get("encoder")
 
 
 def _short(encoder: str) -> str:
@@ -144,16 +155,11 @@ def check(request: Request) -> None:
     for flag, names in (("encoder", request.encoders), ("eval", request.evaluations)):
         if not names:
             raise UserError(f"--{flag} names nothing")
-    for name in request.evaluations:
-        if name not in EVALUATIONS:
-            raise UserError(f"unknown evaluation {name!r}; known: {', '.join(EVALUATIONS)}")
     for name in request.encoders:
         if name == "run" and not request.config.workdir:
             raise UserError("--workdir is missing: give a run's folder, or --encoder=FILE, random or pixels")
         if name not in ("run", "random", "pixels") and not os.path.isfile(name):
             raise UserError(f"no encoder at {name!r}: give an encoder.keras file, run, random or pixels")
-    if request.knn["k"] < 1 or not request.knn["temperature"] > 0:
-        raise UserError(f"--knn_k must be at least 1 and --knn_temperature greater than 0, got {request.knn}")
     if request.test_examples is not None and request.test_examples < 1:
         raise UserError(f"--test_examples must be greater than 0, got {request.test_examples}")
 
@@ -165,7 +171,7 @@ def request_from(
     test_examples: int | None,
     layers: str = stages.WHOLE,
     output: str | None = None,
-    **knn_options,
+    options: dict[str, dict] | None = None,
 ) -> Request:
     """The request of a command line.
 
@@ -173,6 +179,10 @@ def request_from(
         given: fields of `Config` that the command line sets; a `workdir` among them brings the settings of its run.
         encoder, evaluations, layers: lists separated by commas.
         output: a JSON file; `~` in it and in an encoder's path is the home folder.
+        options: {evaluation: fields of its `Options`}; others keep their defaults.
+
+    Raises:
+        UserError: an unknown evaluation, an option that it refuses, or a workdir without a finished run.
     """
     workdir, config = given.get("workdir"), Config()
     encoders = [os.path.expanduser(name) for name in _names(encoder)]
@@ -183,48 +193,18 @@ def request_from(
         if given.get("data", config.data) != config.data:
             config = dataclasses.replace(config, train_examples=None)  # that number was said of the other data
     elif "data" not in given:
-        raise UserError("--data is missing: name the labelled images, or a run's --workdir")
+        raise UserError("--data is missing: name the labeled images, or a run's --workdir")
     return Request(
         tuple(encoders),
-        tuple(_names(evaluations)),
+        {name: REGISTRY.load(name).Options(**(options or {}).get(name, {})) for name in _names(evaluations)},
         dataclasses.replace(config, **given),
         tuple(_names(layers)) or (stages.WHOLE,),
         test_examples,
-        knn_options,
         os.path.expanduser(output) if output else None,
+        given.get("dtype"),
     )
 
 
 def _names(text: str) -> list[str]:
     """The words of a list separated by commas, each once."""
     return list(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
-
-
-def table(rows: list[dict]) -> str:
-    """The rows as text: a line for each encoder and layer, a column for each evaluation, accuracies in per cent.
-
-    Below them stands what is to be known of an evaluation. Where one could not be made stands a dash.
-    """
-    evaluations = list(dict.fromkeys(row["eval"] for row in rows))
-    scores = {(_row_name(row), row["eval"]): row["top1"] for row in rows}
-    names = dict.fromkeys(map(_row_name, rows))
-    width = max(map(len, names))
-    shown = {key: "-" if top1 is None else f"{100 * top1:.1f}" for key, top1 in scores.items()}
-    lines = [" " * width + "".join(f"{name:>10}" for name in evaluations)]
-    lines += [f"{name:<{width}}" + "".join(f"{shown[name, e]:>10}" for e in evaluations) for name in names]
-    caveats = {row["eval"]: row["caveat"] for row in rows if "caveat" in row}
-    lines += [f"{evaluation}: {caveat}" for evaluation, caveat in caveats.items()]
-    return "\n".join(lines)
-
-
-def failures(rows: list[dict]) -> list[str]:
-    """A sentence for each reason for which evaluations could not be made."""
-    reasons: dict[str, list[str]] = {}
-    for row in rows:
-        if "error" in row:
-            reasons.setdefault(row["error"], []).append(f"{row['eval']} of {_row_name(row)}")
-    return [f"{', '.join(which)}: {reason}" for reason, which in reasons.items()]
-
-
-def _row_name(row: dict) -> str:
-    return row["encoder"] + ("" if row["layer"] == stages.WHOLE else f" {row['layer']}")

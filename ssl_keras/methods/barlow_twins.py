@@ -1,10 +1,11 @@
-"""Barlow Twins (Zbontar et al., 2021, arXiv:2103.03230): two views' features correlate one to one and not otherwise.
+"""Barlow Twins (Zbontar et al., 2021, arXiv:2103.03230): two views agree on each feature, and features differ.
 
-The cross-correlation matrix of the two views' projections, over the batch, is drawn to the identity: its diagonal makes
-features invariant to the augmentations, the rest makes them say different things. Nothing is held still, and there is
-neither a momentum encoder nor a predictor.
+C is the cross-correlation matrix of the two views' projections over the batch. The loss pulls C towards the identity.
+The diagonal makes each feature invariant to the augmentations; the rest makes features say different things. There is
+no stop-gradient, no momentum encoder and no predictor.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import distribute
@@ -15,16 +16,16 @@ from ssl_keras.nn import heads
 EPSILON = 1e-5  # added to the variance of a feature, as batch normalization does in the released code
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class BarlowTwins(SSLModel):
     """Barlow Twins.
 
     Args:
-        projection_dim: dimension of z and of the projector's two hidden layers (8192; CIFAR-10: 2048).
-        off_diagonal_weight: lambda of equation (1), >= 0; 0 leaves invariance alone (57.3 instead of 71.4 in the
-            paper's ablations).
-        loss_scale: factor on the loss, > 0. LARS hides it for weights, all but their decay, and not for biases and
-            norms; Adam hides it altogether. The released code sums the correlations of its W GPUs where no gradient is
-            kept, and averages the GPUs' gradients: it descends by 1/W of the loss's, its loss_scale is 1/W (16 GPUs).
+        projection_dim: dimension of z, and width of the projector's two hidden layers (section 2.2: 8192).
+        off_diagonal_weight: lambda of equation (1), >= 0: weight of the terms off the diagonal of C. 0 keeps only the
+            terms of the diagonal.
+        loss_scale: factor on the loss, > 0. 1/W repeats the released code on W GPUs, which follows 1/W of the gradient
+            of equation (1) (the paper's run: 16 GPUs). With Adam it changes nothing.
     """
 
     default_views = "barlow_twins"
@@ -33,7 +34,7 @@ class BarlowTwins(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         projection_dim: int = 8192,
         off_diagonal_weight: float = 0.0051,
@@ -57,7 +58,7 @@ class BarlowTwins(SSLModel):
         return tuple(self.projector(self.backbone(x, training=True), training=True) for x in (x1, x2))
 
     def redundancy(self, z1, z2):
-        """Equation (1), the same on all replicas: sum of (1 - C_ii)² and lambda times the sum of the other C_ij²."""
+        """Equation (1), the same on all replicas: sum of (1 - C_ii)², and lambda times the sum of the other C_ij²."""
         c = cross_correlation(distribute.gather(z1), distribute.gather(z2))
         diagonal = tf.linalg.diag_part(c)
         invariance = tf.reduce_sum((1.0 - diagonal) ** 2)
@@ -72,13 +73,13 @@ def cross_correlation(z1, z2):
         z1, z2: float [B, d].
 
     Returns:
-        float32 [d, d], rows of z1's features, columns of z2's, in [-1, 1].
+        float32 [d, d] in [-1, 1]: a row for each feature of z1, a column for each feature of z2.
     """
     return tf.matmul(_standardized(z1), _standardized(z2), transpose_a=True) / tf.cast(tf.shape(z1)[0], tf.float32)
 
 
 def _standardized(z):
-    """Each feature with mean 0 and variance 1 over the batch; the variance is the biased one."""
+    """Gives each feature mean 0 and (biased) variance 1 over the batch."""
     mean, variance = tf.nn.moments(tf.cast(z, tf.float32), axes=[0])
     return (tf.cast(z, tf.float32) - mean) * tf.math.rsqrt(variance + EPSILON)
 

@@ -1,8 +1,7 @@
 """What every method shares: views first, one place that turns a loss into an update, and what is watched.
 
 A method is a subclass in a file of its own that writes out its `train_step`. Its constructor takes
-`(backbone, views, *, hyper-parameters)`; keywords named in `experiment.FACTS` are filled in from the data, the others
-are set by `--method_arg`.
+`(backbone, views, *, hyper-parameters)`; keywords named in `configured.FACTS` are told by the data and the settings.
 
 A step is: views; embeddings that need no gradient (`without_gradient`); embeddings and the loss on them (`minimize`);
 changes of state, such as a queue's; `watch`. Embeddings and loss are told apart so that a step can go through a large
@@ -18,18 +17,28 @@ import tensorflow as tf
 
 from ssl_keras import distribute
 from ssl_keras.errors import UserError
+from ssl_keras.methods.configured import Configured
+from ssl_keras.nn import backbones
 from ssl_keras.nn.micro_batches import MicroBatches
-from ssl_keras.training import loop
-from ssl_keras.views import draws
+from ssl_keras.training.collapse import z_std
+from ssl_keras.training.fitting import Fitted
+from ssl_keras.views import draws, policies
+from ssl_keras.views.layer import RandomViews
+from ssl_keras.views.render import FULL_SCALE
 
 
-class SSLModel(keras.Model):
+class SSLModel(Fitted, Configured):
     """A backbone, the layer that makes its views, and a loss of the subclass's own.
 
     Args:
         backbone: functional model, float32 [B, S, S, C] in [0, 1] -> representation h, float32 [B, D].
-        views: `views.layer.RandomViews`, batch of canvases -> list of views float32 [B, s, s, C] in [0, 1].
+        views: `views.layer.RandomViews`, batch of canvases -> list of views float32 [B, s, s, C] in [0, 1]; or the name
+            of a recipe of `views.policies`, at the backbone's size with seed 0; None: the method's own recipe.
         z_dim: the dimension of the projection in which collapse is watched; None where a method has none.
+
+    Raises:
+        UserError: a backbone that does not map square images to vectors, or views that are too many, too few or of
+            another size.
 
     Attributes:
         micro_batch_size: images, over all replicas, that go through the networks at a time; None: the whole batch. The
@@ -38,8 +47,10 @@ class SSLModel(keras.Model):
     """
 
     default_views = "simclr"  # name of the recipe in views.policies; another one must give as many views
-    multi_crop = False  # whether it takes any number of views, 2 or more
+    multi_crop = False  # whether it takes any number of views, 2 or more, and brings the backbone to their sizes
+    cuts_views = False  # whether the backbone sees parts of the views, whose size is then their own
     needs_labels = False
+    needs_index = False  # whether it knows each image of the data by its number
     smallest_batch = 1  # images, over all replicas, of which its loss can compare some
     normalized_in = 1  # groups into which a batch is divided for batch normalization
     caveats: ClassVar[dict[str, str]] = {}  # evaluation -> what its numbers do not show of this method's encoders
@@ -47,19 +58,67 @@ class SSLModel(keras.Model):
     held: ClassVar[dict[str, int]] = {}  # variable path -> the optimizer's first steps in which that part is left alone
     state: tuple[str, ...] = ()  # beginnings of the paths of variables that a step moves otherwise than by gradients
 
-    def __init__(self, backbone: keras.Model, views: keras.layers.Layer, z_dim: int | None = None):
+    def __init__(self, backbone: keras.Model, views=None, z_dim: int | None = None):
         super().__init__()
+        backbones.check(backbone)
         self.backbone = backbone
-        self.views = views
-        self.z_dim = z_dim
+        self.views = self._check_views(self._as_layer(views))
+        self.settle("views", self.views)
         self.micro_batch_size: int | None = None
         self.loss_mean = keras.metrics.Mean(name="loss")
+        self.z_dim = None
         if z_dim is not None:
-            self.z_std_mean = keras.metrics.Mean(name="z_std")
+            self.watch_z(z_dim)
         self.built = True  # every part is built by its own constructor; Keras need not trace a call to find shapes
 
-    def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The representation h [B, D] of images [B, S, S, C] in [0, 1]."""
+    def watch_z(self, z_dim: int) -> None:
+        """Says in how many dimensions collapse is watched."""
+        self.z_dim = z_dim
+        self.z_std_mean = keras.metrics.Mean(name="z_std")
+
+    def _as_layer(self, views):
+        side = self.backbone.input_shape[1]
+        if isinstance(views, keras.layers.Layer) and all(hasattr(views, n) for n in ("views", "image_size", "seed")):
+            return views
+        if side is None:
+            raise UserError(
+                f"the backbone {self.backbone.name} takes images of any size, so the views must say theirs: "
+                f'views=ssl_keras.RandomViews("{self.default_views}", 96), or give the backbone an input_shape'
+            )
+        return RandomViews(self.default_views if views is None else views, side)
+
+    def _check_views(self, views):
+        sizes, side = [policy.size for policy in views.views], self.backbone.input_shape[1]
+        own = len(policies.get(self.default_views, views.image_size))
+        if len(sizes) != own and not (self.multi_crop and len(sizes) >= 2):
+            needed = "2 or more" if self.multi_crop else own
+            raise UserError(
+                f"{type(self).__name__} needs {needed} view(s) of an image, and the views make {len(sizes)}: such as "
+                f'views="{self.default_views}"'
+            )
+        if side and set(sizes) != {side} and not (self.multi_crop or self.cuts_views):
+            raise UserError(
+                f"the backbone {self.backbone.name} takes images of {side} pixels, and the views make {sizes}: give "
+                "RandomViews that image_size, or build the backbone for the views' size"
+            )
+        return views
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "micro_batch_size": self.micro_batch_size}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        config = dict(config)
+        micro_batch_size = config.pop("micro_batch_size", None)
+        model = super().from_config(config)
+        model.micro_batch_size = micro_batch_size
+        return model
+
+    def call(self, images, training: bool = False) -> tf.Tensor:
+        """The representation h [B, D] of images [B, S, S, C]: uint8, uint16, or floats in [0, 1]."""
+        images = images["image"] if isinstance(images, dict) else images
+        if not images.dtype.is_floating:
+            images = tf.cast(images, tf.float32) / FULL_SCALE[images.dtype.name]
         return self.backbone(images, training=training)
 
     def make_views(self, batch: dict[str, tf.Tensor]) -> list[tf.Tensor]:
@@ -92,16 +151,11 @@ class SSLModel(keras.Model):
     def _normalizes_vectors(self) -> str | None:
         """The name of a batch normalization to which an image gives one value per channel, if there is one."""
         for layer in self._flatten_layers():
-            if isinstance(layer, keras.layers.BatchNormalization) and math.prod(layer.input.shape[1:-1]) == 1:
-                return layer.name
+            if isinstance(layer, keras.layers.BatchNormalization) and layer._inbound_nodes:
+                pixels = layer.input.shape[1:-1]
+                if None not in pixels and math.prod(pixels) == 1:
+                    return layer.name
         return None
-
-    def fit(self, x, epochs: int = 1, verbose: int = 0, shuffle: bool = False, **settings) -> keras.callbacks.History:
-        """Trains on a data set of batches as `loop.fit` says, which stands in for Keras's own loop.
-
-        `verbose` and `shuffle` are Keras's, for calls written for it: callbacks show progress, and data come in order.
-        """
-        return loop.fit(self, x, epochs, **settings)
 
     @property
     def encoder(self) -> keras.Model:
@@ -133,8 +187,12 @@ class SSLModel(keras.Model):
             inputs: tensors whose first dimension is this replica's part of the batch.
 
         Returns:
-            The loss, and the embeddings.
+            The loss, and the embeddings. In `test_step` nothing is learned: these are all.
         """
+        if self.tests:
+            pieces = self.micro_batch_size is not None
+            embeddings = self._pieces(embed, inputs).embeddings(move=False) if pieces else embed(*inputs)
+            return loss_of(*embeddings), embeddings
         if self.micro_batch_size is not None:
             return self._minimize_in_pieces(embed, loss_of, inputs)
         with tf.GradientTape() as tape:
@@ -194,19 +252,3 @@ def _sum(*gradients: tf.Tensor | None) -> tf.Tensor | None:
     """The sum of those gradients that there are; None where there is none."""
     there = [tf.convert_to_tensor(g) for g in gradients if g is not None]
     return tf.add_n(there) if there else None
-
-
-def z_std(z: tf.Tensor) -> tf.Tensor:
-    """Standard deviation over the global batch of each channel of the unit-length z [B, D], averaged over channels.
-
-    1/sqrt(D) for directions spread evenly, 0 for collapsed ones (SimSiam, arXiv:2011.10566, section 4.1).
-    """
-    z = tf.math.l2_normalize(tf.cast(tf.stop_gradient(z), tf.float32), axis=-1)
-    mean = distribute.mean(tf.reduce_mean(z, axis=0))
-    variance = distribute.mean(tf.reduce_mean(tf.square(z - mean), axis=0))
-    return tf.reduce_mean(tf.sqrt(variance))
-
-
-def even_z_std(z_dim: int) -> float:
-    """What `z_std` is where directions are spread evenly over the sphere in `z_dim` dimensions."""
-    return 1.0 / math.sqrt(z_dim)

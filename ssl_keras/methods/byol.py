@@ -1,14 +1,15 @@
 """BYOL (Grill et al., 2020, arXiv:2006.07733): predict what a slowly moving copy of yourself says of another view.
 
-An online network (backbone, projector, predictor) is trained to predict the projections of a target network, whose
+The online network (backbone, projector, predictor) learns to predict the projections of a target network. The target's
 weights are an exponential moving average of the online ones. There are no negatives: predictor and moving target
 together keep the outputs from collapsing.
 
-Departure: the released code changes colours by other operations, which add to the brightness, take the contrast about
-each channel's own mean and the saturation in HSV; here they are torchvision's, as in all methods: a factor, the mean of
-the gray image, and a blend with it.
+Departure: the released code changes colors by other operations. It adds to the brightness, takes the contrast about
+each channel's own mean, and changes the saturation in HSV. Here, as in all methods, they are torchvision's: a factor on
+the brightness, the contrast about the mean of the gray image, and a blend with the gray image.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import losses
@@ -19,19 +20,17 @@ from ssl_keras.nn.state import MomentumEncoder
 from ssl_keras.optim import schedules
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class BYOL(SSLModel):
     """BYOL.
 
     Args:
-        hidden_dim: width of the hidden layer of projector and predictor.
-        projection_dim: dimension of z and of its prediction.
-        base_momentum: τ_base in [0, 1], the share of itself that the target keeps in the first step; it rises to 1 at
-            the end of the run (table 5a). 1: the target stays a fixed random network, whose outputs the online network
-            predicts (section 3: 18.8 % from a net of 1.4 %). 0: kept at 0 throughout, the target is the online network
-            of the step before, and the outputs collapse (0.3 %), unless the predictor learns faster than the rest
-            (table 19: `--lr_multiplier=predictor=10`, 66.6 %). In runs of some hundred small steps they do not: SimSiam
-            is this with the step's own targets.
-        predictor: False compares the online projections themselves with the target's, and collapses (table 5b).
+        hidden_dim: width of the hidden layer of the projector and of the predictor (section 3.3: 4096).
+        projection_dim: dimension of z and of its prediction (section 3.3: 256).
+        base_momentum: tau_base in [0, 1], the share of its old weights that the target keeps in the first step (section
+            3.3: 0.996). The share rises to 1 at the end of the run. 1 freezes the target; 0 stays 0 and makes the
+            target the online network of the step before (table 5a).
+        predictor: whether the online network has a predictor (table 5b). Without one, the outputs collapse.
         total_steps: K, optimizer steps of the whole run.
     """
 
@@ -41,7 +40,7 @@ class BYOL(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         hidden_dim: int = 4096,
         projection_dim: int = 256,
@@ -54,7 +53,7 @@ class BYOL(SSLModel):
         super().__init__(backbone, views, z_dim=projection_dim)
         self.projector = heads.byol_mlp(backbone.output_shape[-1], hidden_dim, projection_dim, "projector")
         self.predictor = heads.byol_mlp(projection_dim, hidden_dim, projection_dim, "predictor") if predictor else None
-        # With weights of its own, as in the released code: the first targets are those of an unrelated random network.
+        # It starts with other weights, as in the released code: the first targets come from another random network.
         self.target = MomentumEncoder(backbone, self.projector, name="target", reseed=True)
         self.base_momentum = base_momentum
         self.total_steps = total_steps
@@ -65,7 +64,7 @@ class BYOL(SSLModel):
         t1, t2 = self.without_gradient(self.project_target, x1, x2)
 
         def regression(z1, p1, p2):
-            """Equation (2) and its mirror image: each view's prediction meets the target's projection of the other."""
+            """Equation (2) in both directions: a view's prediction meets the target's projection of the other view."""
             return self.distance(p1, t2) + self.distance(p2, t1)
 
         loss, (z1, *_) = self.minimize(self.project_and_predict, regression, x1, x2)
@@ -89,7 +88,7 @@ class BYOL(SSLModel):
         return 2.0 + 2.0 * losses.negative_cosine(p, t)
 
     def target_momentum(self, step):
-        """τ = 1 - (1 - τ_base) (1 + cos(π k / K)) / 2 at step k (section 3.3); τ_base = 0 stays (table 5a's note).
+        """tau = 1 - (1 - tau_base) (1 + cos(pi k / K)) / 2 at step k (section 3.3); tau_base = 0 stays 0 (table 5a).
 
         Args:
             step: integer scalar, optimizer steps made before this one.

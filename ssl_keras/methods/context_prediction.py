@@ -1,10 +1,11 @@
-"""Context prediction (Doersch et al., 2015, arXiv:1505.05192): where does the second patch lie, seen from the first?
+"""Context prediction (Doersch et al., 2015, arXiv:1505.05192): on which side of the first patch does the second lie?
 
-Eight answers. A gap and random displacements keep borders from being matched; chromatic aberration, which tells where
-in the lens a patch lies, is kept out by `color`.
+There are eight answers. A gap and random moves keep the network from matching borders. `color` closes another shortcut:
+chromatic aberration tells where in the lens a patch lies.
 
-Departure: any backbone, at the size of the patches and with shared weights, in place of the columns up to pool5. Its
-batch norms keep gamma and beta; those of the head have none (section 3: no unit shall be silenced by its scale).
+Departure: any backbone, at the size of the patches and with shared weights, in place of the paper's columns up to
+pool5. Its batch norms keep gamma and beta; those of the head have none (section 3: no unit shall be silenced by its
+scale).
 """
 
 import keras
@@ -13,27 +14,35 @@ import tensorflow as tf
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.nn.multi_crop import at_size
-from ssl_keras.views.pretext.patches import NEIGHBOURS, PatchPairs, input_statistics
+from ssl_keras.views.pretext.context_prediction import NEIGHBOURS, PatchPairs
+from ssl_keras.views.pretext.patches import input_statistics
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class ContextPrediction(SSLModel):
-    """Classification of a patch's place by a pair of weight-tied columns (figure 3).
+    """Classifies the direction from one patch to its neighbor, by a pair of columns that share weights (figure 3).
 
     Args:
-        patch, gap, jitter: in pixels; -1: 96, 48 and 7 in views of 256 pixels or more, else 10/32, 3/32 and 1/32 of
-            the view's side.
-        color: "drop" (two of three channels become noise), "project" (no green-magenta) or "keep".
-        downsample: probability of a patch of lower resolution.
-        column_dim: width of the layer that each patch has (fc6).
-        hidden_dim: width of the layers that the pair has (fc7, fc8).
+        patch: side of a patch in pixels (section 3: 96). -1: 96 in views of 256 pixels or more, else 10/32 of the
+            view's side.
+        gap: pixels between the two patches (section 3: 48). -1: 48 in views of 256 pixels or more, else 3/32 of the
+            view's side.
+        jitter: most pixels by which each patch is moved at random (section 3: 7). -1: 7 in views of 256 pixels or more,
+            else 1/32 of the view's side.
+        color: what hides chromatic aberration (section 3): "drop" turns two of three channels into noise, "project"
+            removes the green-magenta axis, "keep" does nothing.
+        downsample: probability that a patch is shown at a lower resolution (section 3).
+        column_dim: width of the layer that sees one patch (fc6 of figure 3).
+        hidden_dim: width of the layers that see both patches (fc7 and fc8 of figure 3).
     """
 
     default_views = "supervised"  # crop and flip
+    cuts_views = True
 
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         patch: int = -1,
         gap: int = -1,
@@ -45,8 +54,8 @@ class ContextPrediction(SSLModel):
     ):
         super().__init__(backbone, views)
         geometry = [None if pixels < 0 else pixels for pixels in (patch, gap, jitter)]
-        self.pairs = PatchPairs(*geometry, color, downsample, *input_statistics(backbone), views.seed)
-        self.column = at_size(backbone, self.pairs.geometry(views.image_size)[0])
+        self.pairs = PatchPairs(*geometry, color, downsample, *input_statistics(backbone), self.views.seed)
+        self.column = at_size(backbone, self.pairs.geometry(self.views.image_size)[0])
         plain = {"batch_norm": "all", "last_bn_center": False, "last_bn_scale": False}
         self.fc6 = heads.mlp((backbone.output_shape[-1], column_dim), "fc6", **plain)
         self.fc7 = heads.mlp((2 * column_dim, hidden_dim), "fc7", **plain)
@@ -56,13 +65,13 @@ class ContextPrediction(SSLModel):
 
     def train_step(self, batch):
         (x,) = self.make_views(batch)
-        pairs, neighbour = self.pairs(x, step=self.optimizer.iterations)
+        pairs, direction = self.pairs(x, step=self.optimizer.iterations)
 
         def cross_entropy(logits):
-            return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(neighbour, logits))
+            return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(direction, logits))
 
         loss, (logits,) = self.minimize(self.locate, cross_entropy, pairs)
-        self.accuracy.update_state(neighbour, logits)
+        self.accuracy.update_state(direction, logits)
         self.chance.update_state(1 / len(NEIGHBOURS))
         return self.watch(loss)
 

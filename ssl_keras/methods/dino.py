@@ -1,11 +1,11 @@
 """DINO (Caron et al., 2021, arXiv:2104.14294): a student matches the output of its own moving average, a teacher.
 
-Both give each view a distribution over K dimensions. The teacher sees only the two large views; a centre, taken off its
-outputs, and a low temperature keep it from giving every image the same, in one dimension or in all alike. What is
-evaluated and shipped is the teacher's backbone.
+Student and teacher turn each view into a distribution over K outputs. The teacher sees only the two large views. Two
+things keep it from giving every image the same output: a center that is subtracted, and a low temperature. The
+teacher's backbone is what is evaluated and shipped.
 
-Departures: no drop-path in the student (its ViT has none); positions are sines and cosines, weights Xavier's, where the
-paper's ViT learns its positions and stretches them for small crops.
+Departures: the student has no drop-path (its ViT has none). Positional encodings are sines and cosines and weights
+start as Xavier's; the paper's ViT learns its positional encodings and stretches them for small crops.
 """
 
 import math
@@ -23,24 +23,26 @@ from ssl_keras.nn.state import MomentumEncoder
 from ssl_keras.optim.schedules import half_cosine
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class DINO(SSLModel):
     """DINO.
 
     Args:
-        hidden_dim: width of the head's two hidden layers.
-        bottleneck_dim: dimension of the head's output, normalised, before the last layer.
-        head_batch_norm: whether the head's two hidden layers are normalised over the batch (not in the paper, whose
-            ViTs have no batch norm anywhere; ResNets start much faster with it).
-        prototypes: K, dimension of the distributions.
-        student_temperature: > 0.
-        teacher_temperature: > 0, at the end of its warm-up.
-        teacher_temperature_start: > 0, at the start.
-        teacher_warmup: fraction of the run in which the teacher's temperature rises linearly, in [0, 1].
-        momentum: of the teacher at the start, in [0, 1]; it goes to 1 along a cosine (0.9995 at batch 256).
-        center_momentum: of the centre, in [0, 1].
-        freeze_epochs: epochs at the start in which the optimizer leaves the last layer alone (see `optim`).
-        norm_last_layer: whether the directions of the last layer keep unit length, as in most of the paper; False: each
-            learns its length, which the authors' README recommends with ViT-S and calls unstable otherwise.
+        hidden_dim: width of the head's two hidden layers (section 3.1: 2048).
+        bottleneck_dim: dimension of the head's normalized output, which the last layer compares with its directions.
+        head_batch_norm: whether the head's two hidden layers have batch normalization. The paper's ViTs have none
+            (section 3.1); ResNets start much faster with it.
+        prototypes: K, outputs of the last layer, over which the distributions are.
+        student_temperature: temperature of the student's softmax, > 0 (section 3.2: 0.1).
+        teacher_temperature: temperature of the teacher's softmax after its warm-up, > 0 (section 3.2: 0.07).
+        teacher_temperature_start: temperature of the teacher's softmax in the first step, > 0 (section 3.2: 0.04).
+        teacher_warmup: fraction of the run, in [0, 1], in which the teacher's temperature rises (section 3.2).
+        momentum: share of its old weights that the teacher keeps in the first step, in [0, 1]; it rises to 1 along a
+            cosine (section 3.1: 0.996; the authors' code advises 0.9995 for small batches such as 256).
+        center_momentum: share of the old center in the new one, in [0, 1] (equation (4)).
+        freeze_epochs: epochs at the start in which the optimizer leaves the last layer alone.
+        norm_last_layer: whether the last layer's directions keep unit length. False: each learns its length; the
+            authors' README advises this for ViT-S and calls it unstable otherwise.
     """
 
     default_views = "dino"
@@ -50,7 +52,7 @@ class DINO(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         num_examples: int,
         batch_size: int,
@@ -81,7 +83,7 @@ class DINO(SSLModel):
             if not 0 <= value <= 1:
                 raise UserError(f"{name} must lie in [0, 1], got {value}")
         super().__init__(backbone, views, z_dim=bottleneck_dim)
-        self.crops = MultiCrop(backbone, [policy.size for policy in views.views])
+        self.crops = MultiCrop(backbone, [policy.size for policy in self.views.views])
         self.head = projection_head(backbone.output_shape[-1], hidden_dim, bottleneck_dim, head_batch_norm)
         self.prototypes = Prototypes(prototypes, bottleneck_dim, weight_norm=True, learn_length=not norm_last_layer)
         last = keras.Sequential([keras.Input((bottleneck_dim,)), self.prototypes])
@@ -113,16 +115,16 @@ class DINO(SSLModel):
         return self.watch(loss, z1)
 
     def teach(self, x1, x2):
-        """The large views [b, S, S, C] -> the teacher's outputs, [b, K] each, before centring."""
+        """The large views [b, S, S, C] -> the teacher's outputs [b, K] of each, before the center is subtracted."""
         return tuple(tf.split(self.target(tf.concat([x1, x2], axis=0)), 2))
 
     def compare(self, *views):
-        """Views [b, s_v, s_v, C] -> the first one's z [b, d], and the student's outputs [b, K] of all views."""
+        """Views [b, s_v, s_v, C] -> the first view's z [b, d], and the student's outputs [b, K] of all views."""
         z = self.head(tf.concat(self.crops(*views), axis=0), training=True)
         return tf.split(z, len(views))[0], *tf.split(self.prototypes(z), len(views))
 
     def cross_entropy(self, teacher, student, temperature):
-        """Equation (3): mean over all pairs of a large view of the teacher's and another one of the student's."""
+        """Equation (3): the mean over all pairs of a teacher's large view and another view of the student's."""
         log_p = [tf.nn.log_softmax(s / self.student_temperature) for s in student]
         loss = 0.0
         for i, output in enumerate(teacher):
@@ -132,7 +134,7 @@ class DINO(SSLModel):
         return loss
 
     def temperature_at(self, step):
-        """The teacher's temperature, float32 scalar."""
+        """The teacher's temperature at a step, float32 scalar."""
         start, end = self.teacher_temperatures
         return start + (end - start) * tf.minimum(step / self.warmup_steps, 1.0)
 
@@ -147,7 +149,7 @@ class Center(keras.layers.Layer):
         self.built = True
 
     def update(self, outputs):
-        """c ← m·c + (1 - m)·mean over views and global batch of `outputs`, [b, K] each; call it after the loss."""
+        """c = m c + (1 - m) mean, over views and global batch, of `outputs` [b, K] each. Call it after the loss."""
         new = distribute.mean(tf.reduce_mean(tf.concat(outputs, axis=0), axis=0))
         self.mean.assign(self.momentum * self.mean + (1.0 - self.momentum) * new)
 
@@ -156,7 +158,7 @@ def projection_head(input_dim, hidden_dim, output_dim, batch_norm=False):
     """DINO's head up to its last layer: three linear layers with GELU between them (section 3.1)."""
     head = keras.Sequential([keras.Input((input_dim,), name="features")], name="head")
     for i, units in enumerate((hidden_dim, hidden_dim, output_dim), 1):
-        # The released code cuts this off at ±2, a hundred deviations away; Keras's `TruncatedNormal` at two of them.
+        # The released code cuts this off at ±2, a hundred deviations away; Keras's `TruncatedNormal` at two.
         initial = keras.initializers.RandomNormal(stddev=0.02)
         head.add(keras.layers.Dense(units, kernel_initializer=initial, name=f"head_linear{i}"))
         if i < 3 and batch_norm:

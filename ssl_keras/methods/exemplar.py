@@ -1,16 +1,16 @@
 """Exemplar-CNN (Dosovitskiy et al., 2014, arXiv:1406.6909): every image is a class of its own.
 
-A surrogate class is one seed patch, taken where the image's gradients are strong, and its random transformations; the
+A class is one seed patch, taken where the image's gradients are strong, together with its random transformations. The
 network learns to tell the classes apart whatever the transformation. N seed patches make N classes: take as many
-training images as classes are wanted (`train_examples=8000`, the paper's best). Transformations are those of the image
-around the seed, so a view that is moved, turned or zoomed out shows the seed's surroundings.
+training images as you want classes (`train_examples=8000`, the paper's best). A transformation acts on the image around
+the seed: a view that is moved, turned or zoomed out shows what surrounds the seed patch.
 
-Departure: the authors' code leaves out transformations that look beyond the image; here such a view sees the image
-mirrored at its edges, since a patch of three quarters of the image leaves little room.
+Departure: the authors' code leaves out transformations that look beyond the image. Here such a view sees the image
+mirrored at its edges, since a seed patch of three quarters of the image leaves little room.
 
 The softmax needs a weight vector for each class, so its memory grows with the data: see `classifier_memory`. The
 triplet form (Doersch and Zisserman 2017; Kolesnikov et al. 2019, arXiv:1901.09005, section 3) has no classifier.
-Departure from the latter's code: features are normalised along their own axis, not along the batch's.
+Departure from the latter's code: features are normalized along their own axis, not along the batch's.
 """
 
 from typing import NamedTuple
@@ -31,7 +31,7 @@ FARTHEST = 5.0  # beyond all squared distances of unit vectors, which reach 4
 
 
 class Memory(NamedTuple):
-    """Of a classifier: its parameters, and the bytes of its weights, their gradients and the optimizer's velocity."""
+    """A classifier's parameters, and the bytes of its weights, their gradients and the optimizer's velocity."""
 
     parameters: int
     bytes: int
@@ -50,25 +50,27 @@ def classifier_memory(num_classes: int, h_dim: int, slots: int = 1) -> Memory:
     return Memory(parameters, 4 * parameters * (2 + slots))
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class Exemplar(SSLModel):
     """Exemplar-CNN.
 
     Args:
         num_examples: N, images and so classes, known from the data.
-        form: "classification" among the N classes, or "triplet".
-        patch: side of a seed patch, a fraction of the image's shorter side.
-        transformations: K, transformations of each seed patch, drawn once for all epochs; 0: new ones in every step
-            (the paper finds no gain beyond 100).
-        margin: of the triplet form.
-        embedding_dim: dimension of the triplet form's embedding.
+        form: "classification" among the N classes (the paper's), or "triplet" (arXiv:1901.09005, section 3).
+        patch: side of a seed patch, as a fraction of the image's shorter side.
+        transformations: K, transformations of each seed patch, drawn once for all epochs (the paper finds no gain
+            beyond 100). 0: new ones in every step.
+        margin: margin of the triplet loss, > 0; form=triplet only.
+        embedding_dim: dimension of the embeddings that the triplet loss compares, 1 to 1000; form=triplet only.
     """
 
     default_views = "exemplar"
+    needs_index = True
 
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         num_examples: int,
         form: str = "classification",
@@ -83,13 +85,13 @@ class Exemplar(SSLModel):
             raise UserError(f"margin must be > 0 and transformations >= 0, got {margin} and {transformations}")
         if form == "triplet" and not 1 <= embedding_dim <= 1000:
             raise UserError(f"embedding_dim must be 1 to 1000, got {embedding_dim}")
-        if form == "triplet" and len(views.views) < 2:
-            raise UserError("form=triplet needs views of two or more transformations, such as exemplar")
         triplet = form == "triplet"
         super().__init__(backbone, views, z_dim=embedding_dim if triplet else None)
+        if triplet and len(self.views.views) < 2:
+            raise UserError("form=triplet needs views of two or more transformations, such as exemplar")
         outputs = embedding_dim if triplet else num_examples
         self.head = heads.mlp((backbone.output_shape[-1], outputs), "embedding" if triplet else "classifier")
-        self.seeds = SeedBoxes(patch, views.seed)
+        self.seeds = SeedBoxes(patch, self.views.seed)
         self.form, self.margin = form, margin
         self.smallest_batch = 2 if triplet else 1  # a triplet's negative is another image's
         self.num_examples, self.transformations = num_examples, transformations
@@ -97,7 +99,7 @@ class Exemplar(SSLModel):
         self.chance = keras.metrics.Mean(name="chance")
 
     def make_views(self, batch):
-        """Transformations of the images' seed patches, a view [b, S, S, C] for each policy of the recipe."""
+        """Transformations of the images' seed patches: a view [b, S, S, C] for each policy of the recipe."""
         images, sizes, index = batch["image"], batch["size"], tf.cast(batch["index"], tf.int32)
         seeds = self.seeds(images, sizes, index)
         if not self.transformations:
@@ -105,7 +107,7 @@ class Exemplar(SSLModel):
         number = pick(self.draws(self.places(batch), len(self.views.views)), self.transformations)  # k of each view
         views = []
         for i, policy in enumerate(self.views.views):
-            # Keyed by image and k in place of step, view and place.
+            # Keyed by the image's index and k, not by step, view and place: the same in every epoch.
             fixed = index * self.transformations + number[:, i]
             key = draws.Key(self.views.seed, tf.constant(SeedBoxes.STEP), tf.constant(0), fixed)
             exact = self.views.color == "exact"
@@ -127,7 +129,7 @@ class Exemplar(SSLModel):
         return self.watch(loss)
 
     def transform(self, *views):
-        """Views [b, S, S, C] -> for each logits [b, N] or embeddings [b, d]; one batch's statistics for all."""
+        """Views [b, S, S, C] -> for each logits [b, N] or embeddings [b, d]; all share one batch's statistics."""
         outputs = self.head(self.backbone(tf.concat(views, axis=0), training=True), training=True)
         return tf.split(tf.cast(outputs, tf.float32), len(views))
 
@@ -139,8 +141,8 @@ class Exemplar(SSLModel):
     def triplets(self, *z):
         """The semi-hard triplet loss: max(0, margin + d(a, p) - d(a, n)), the mean over all pairs (a, p).
 
-        d is the squared distance of unit-length embeddings. For each pair of views of an image, n is the closest of the
-        other images' views in the global batch that is farther than p; where there is none, the farthest of all.
+        d is the squared distance of unit-length embeddings. For each pair of views of an image, n is the closest view
+        of another image in the global batch that is farther away than p; where there is none, the farthest of all.
         """
         own, distance, is_own = _distances(z)
         others = tf.where(is_own, FARTHEST, distance)[:, None]
@@ -151,15 +153,15 @@ class Exemplar(SSLModel):
 
 
 def _distances(z):
-    """Squared distances of V views' embeddings, once normalised.
+    """Squared distances between the embeddings of V views, after each has been given unit length.
 
     Args:
         z: V tensors float [b, d], this replica's.
 
     Returns:
-        own: float32 [V b, V - 1], of each view to the other ones of its image.
-        distance: float32 [V b, V B], of each to all views of the global batch.
-        is_own: bool [V b, V B], where those are of the same image.
+        own: float32 [V b, V - 1], from each view to the other views of its image.
+        distance: float32 [V b, V B], from each view to all views of the global batch.
+        is_own: bool [V b, V B], whether both are views of the same image.
     """
     z = [losses.l2_normalize(x) for x in z]
     b = tf.shape(z[0])[0]

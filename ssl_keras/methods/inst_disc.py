@@ -1,7 +1,8 @@
 """Instance discrimination (Wu et al., 2018, arXiv:1805.01978): every image is a class of its own.
 
-The weights of that classifier would be a vector for each image; instead, a memory bank holds each image's feature of
-its last visit. The softmax over all of them is taken as it is (`negatives=0`) or by noise-contrastive estimation.
+The weights of such a classifier would be one vector per image. Instead, a memory bank holds the feature that each image
+had when it was last seen. The softmax over all of them is computed as it is (`negatives=0`) or approximated by
+noise-contrastive estimation.
 
 Departures, as in the released code: the bank's entries move by a momentum of 0.5, and the proximal term of equation
 (10) is off unless asked for.
@@ -15,28 +16,33 @@ from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads, state
 
-DENSE = 16  # up to so many images for each negative, similarities to all of them cost less than fetching the drawn ones
+DENSE = 16  # up to so many images for each negative, similarities to all images cost less than fetching a few
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class InstDisc(SSLModel):
     """Instance discrimination.
 
     Args:
         num_examples: N, images of the data, known from it.
-        temperature: of the softmax, > 0 (0.07; CIFAR-10 in the released code: 0.1).
-        negatives: m, images drawn as noise for each image of the batch; 0: the softmax over all N images.
-        bank_momentum: share of the old feature in the bank's new one, in [0, 1).
-        proximal: λ of equation (10), ≥ 0.
-        projection_dim: dimension of features.
+        temperature: temperature of the softmax over images, > 0 (section 4.2: 0.07; the released code on CIFAR-10:
+            0.1).
+        negatives: m, images drawn as noise for each image of the batch (section 4.2: 4096). 0: the softmax over all N
+            images.
+        bank_momentum: share of the old feature in the bank's new one, in [0, 1) (the released code: 0.5).
+        proximal: lambda of equation (10), >= 0: how much a feature is held to its last one (section 3.3). 0: not at
+            all.
+        projection_dim: dimension of the features (section 4.2: 128).
     """
 
     default_views = "instdisc"
+    needs_index = True
     state = ("bank/", "partition/")
 
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         num_examples: int,
         temperature: float = 0.07,
@@ -73,7 +79,7 @@ class InstDisc(SSLModel):
         return (losses.l2_normalize(self.projector(self.backbone(x, training=True), training=True)),)
 
     def draw_noise(self, batch):
-        """The m images drawn for each image of the batch, evenly and with replacement: int32 [b, m]."""
+        """The m images drawn for each image of the batch, evenly and with replacement: their indices, int32 [b, m]."""
         u = self.draws(self.places(batch), self.negatives)
         return tf.cast(tf.floor(u * self.bank.length), tf.int32)
 
@@ -95,14 +101,14 @@ class InstDisc(SSLModel):
         n, m = self.bank.length, self.negatives
         data = tf.reduce_sum(f * self.bank.lookup(index), axis=-1) / self.temperature  # [b]
         noise = self.similarities(f, noise) / self.temperature  # [b, m]
-        every = tf.concat([data[:, None], noise], axis=1)  # the images' own among them, as in the released code
+        every = tf.concat([data[:, None], noise], axis=1)  # with the images' own, as in the released code
         z = self.partition.settle(n * tf.reduce_mean(tf.exp(every)))
         # With P = exp(s) / Z, equation (4), h is sigmoid(s - ln(Z·m/N)), and 1 - h is sigmoid of the negative.
         shift = tf.math.log(z * m / n)
         return tf.reduce_mean(tf.nn.softplus(shift - data) + tf.reduce_sum(tf.nn.softplus(noise - shift), axis=1))
 
     def similarities(self, f, images):
-        """f·v of the entries of `images` [b, m], float32 [b, m]; both ways give the same."""
+        """f·v for the bank entries v of `images` [b, m], float32 [b, m]; both ways give the same."""
         if self.dense:
             return tf.gather(tf.matmul(f, self.bank.read(), transpose_b=True), images, batch_dims=1)
         return tf.einsum("bd,bmd->bm", f, self.bank.lookup(images))
@@ -117,7 +123,7 @@ class Partition(keras.layers.Layer):
         self.built = True
 
     def settle(self, estimate):
-        """Z, float32 scalar: that of the first call, the mean over the replicas' estimates."""
+        """Z, float32 scalar: the estimate of the first call, the mean over the replicas."""
         z = tf.where(self.z > 0.0, self.z, distribute.mean(tf.stop_gradient(estimate)))
         self.z.assign(z)
         return z

@@ -1,14 +1,16 @@
-"""MAE (He et al., 2022, arXiv:2111.06377): three quarters of an image's patches are hidden and painted from the rest.
+"""MAE (He et al., 2022, arXiv:2111.06377): hide three quarters of an image's patches and paint them from the rest.
 
-The encoder, a vision transformer, sees the visible patches alone, which makes it cheap; a small decoder, thrown away
-afterwards, gets a shared mask token in place of the others and gives all pixels. Only the hidden patches count.
+The encoder, a vision transformer, sees the visible patches alone, which makes it cheap. A small decoder gets a shared
+mask token in place of the hidden patches and predicts all pixels; it is thrown away after training. Only the hidden
+patches count in the loss.
 
-What is shipped is the backbone on whole images. Its features separate classes poorly by distances: judge them by a
-linear probe or by fine-tuning, not by nearest neighbours.
+What is shipped is the backbone, applied to whole images. Its features separate classes poorly by distances: judge them
+by a linear probe or by fine-tuning, not by nearest neighbors.
 """
 
 from typing import ClassVar
 
+import keras
 import tensorflow as tf
 
 from ssl_keras.errors import UserError
@@ -18,15 +20,16 @@ from ssl_keras.nn import masking, vit
 EPSILON = 1e-6  # added to a patch's variance
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class MAE(SSLModel):
     """Masked autoencoder; the backbone must be one of `vit.ARCHITECTURES`.
 
     Args:
-        mask_ratio: share of the patches that is hidden, in (0, 1): 0.75.
-        decoder_dim: of the decoder's tokens, a multiple of 4 and of the heads.
-        decoder_depth: its blocks (73.5 linear with 8, 65.5 with 1: Table 1a).
-        decoder_heads: its attention heads.
-        normalize_patches: whether each patch of the target has mean 0 and variance 1 (Table 1d: 73.9 instead of 73.5).
+        mask_ratio: share of the patches that is hidden, in (0, 1) (section 4.1: 0.75).
+        decoder_dim: width of the decoder's tokens, a multiple of 4 and of decoder_heads (table 1b: 512).
+        decoder_depth: transformer blocks of the decoder (table 1a: 8).
+        decoder_heads: attention heads of the decoder.
+        normalize_patches: whether each patch of the target has mean 0 and variance 1 (table 1d).
     """
 
     default_views = "mae"
@@ -35,7 +38,7 @@ class MAE(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         mask_ratio: float = 0.75,
         decoder_dim: int = 512,
@@ -43,6 +46,7 @@ class MAE(SSLModel):
         decoder_heads: int = 16,
         normalize_patches: bool = True,
     ):
+        super().__init__(backbone, views)
         parts = {layer.name: layer for layer in backbone.layers}
         if not {"embed", "transformer"} <= set(parts):
             known = ", ".join(vit.ARCHITECTURES)
@@ -53,7 +57,6 @@ class MAE(SSLModel):
             raise UserError(
                 f"decoder_dim must be a multiple of 4 and of decoder_heads={decoder_heads}, got {decoder_dim}"
             )
-        super().__init__(backbone, views)
         self.normalization = parts.get("normalization", tf.identity)
         self.embed, self.transformer = parts["embed"], parts["transformer"]
         self.num_patches, dim = self.embed.output_shape[1:]
@@ -98,10 +101,10 @@ class MAE(SSLModel):
 
 
 def _standardized(patches):
-    """Each patch with mean 0 and variance 1, the unbiased one, as in the released code."""
-    centred = patches - tf.reduce_mean(patches, axis=-1, keepdims=True)
-    variance = tf.reduce_sum(centred**2, axis=-1, keepdims=True) / (patches.shape[-1] - 1)
-    return centred * tf.math.rsqrt(variance + EPSILON)
+    """Gives each patch mean 0 and (unbiased) variance 1, as the released code does."""
+    centered = patches - tf.reduce_mean(patches, axis=-1, keepdims=True)
+    variance = tf.reduce_sum(centered**2, axis=-1, keepdims=True) / (patches.shape[-1] - 1)
+    return centered * tf.math.rsqrt(variance + EPSILON)
 
 
 Method = MAE

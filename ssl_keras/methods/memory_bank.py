@@ -1,13 +1,14 @@
 """The memory bank as MoCo's paper studies it (He et al., 2019, arXiv:1911.05722, section 3.2, figure 2b, and 4.1).
 
-One view is a query, which must find its image's own entry in a bank with a feature for each image of the data, among
-K random others. Keys cost no pass through a network and K can be large, but an entry is as old as the image's last
-visit: it was made by a different encoder from the next one's. Unlike instance discrimination (`inst_disc`), which the
-bank is taken from, the loss is InfoNCE.
+The bank holds a feature for each image of the data. A view is a query: it must find its image's own entry among K
+random others. Keys cost no pass through a network, so K can be large. But an entry is as old as the image's last visit,
+and different entries were made by different encoders. The bank is that of instance discrimination (`inst_disc`); the
+loss is InfoNCE.
 
 Departure: an image's own entry is never among its negatives; on small data it would often be drawn.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import losses
@@ -16,25 +17,27 @@ from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads, state
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class MemoryBankContrast(SSLModel):
     """InfoNCE against a memory bank.
 
     Args:
         num_examples: images of the data, known from it.
-        negatives: K, entries drawn at each step, evenly and with replacement, for the whole batch.
-        temperature: of the softmax over entries, > 0.
+        negatives: K, bank entries drawn in each step, evenly and with replacement, for the whole batch (figure 3).
+        temperature: temperature of the softmax over entries, > 0 (section 3.3: 0.07).
         bank_momentum: share of the old entry in the new one, in [0, 1).
-        hidden_dim: width of the head's hidden layer; 0: a linear head.
-        projection_dim: dimension of features.
+        hidden_dim: width of the head's hidden layer; 0: a linear head, as in the paper.
+        projection_dim: dimension of the features (section 3.3: 128).
     """
 
     default_views = "instdisc"
+    needs_index = True
     state = ("bank/",)
 
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         num_examples: int,
         negatives: int = 65536,
@@ -63,7 +66,7 @@ class MemoryBankContrast(SSLModel):
         return self.watch(loss, q)
 
     def draw_negatives(self, dtype):
-        """Images whose entries are this step's negatives, the same on all replicas: int [K]."""
+        """Indices of the images whose entries are this step's negatives, the same on all replicas: int [K]."""
         u = self.draws(tf.range(self.negatives), 1)[:, 0]
         return tf.cast(tf.floor(u * self.bank.length), dtype)
 

@@ -1,10 +1,11 @@
-"""SimSiam (Chen and He, 2020, arXiv:2011.10566): one view's prediction meets the other's projection, held still.
+"""SimSiam (Chen and He, 2020, arXiv:2011.10566): one view's prediction meets the other view's projection, held still.
 
-No negatives, no momentum encoder, no large batch: the stop-gradient alone keeps the encoder from giving every image the
-same output. The arguments below are the paper's studies (section 4); the alternating optimisation that explains them
-(section 5) is the method `simsiam_em`.
+There are no negatives, no momentum encoder and no large batch: the stop-gradient alone keeps the encoder from giving
+every image the same output. The arguments are the paper's studies (section 4); docs/methods.md has their results. The
+alternating optimization that explains them (section 5) is the method `simsiam_em`.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import losses
@@ -27,26 +28,27 @@ CHOICES = {
 }
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class SimSiam(SSLModel):
-    """SimSiam. Numbers are the paper's: ImageNet linear top-1, 100 epochs; 68.1 with the defaults.
+    """SimSiam.
 
     Args:
-        projection_dim: dimension of z and p (2048 in the paper).
-        predictor_dim: the predictor's bottleneck (512, a quarter of z).
-        projector_layers: 3 (ImageNet) or 2 (CIFAR-10, appendix D).
-        last_bn_affine: whether the projector's output normalisation has gamma and beta, as in the paper's text, or not,
-            as in its released code. Without them z cannot have a common offset: a collapse then shows less in `z_std`
-            and more in the effective rank.
-        stop_gradient: False collapses (section 4.1: 0.1).
-        predictor: "mlp"; "none" collapses (section 4.2: 0.1), since with the symmetric loss both branches get the
-            gradient of half their cosine; "fixed", at its random start, does not learn (1.5).
-        predictor_lr: "constant": the predictor follows the latest representations, so its learning rate does not decay;
-            "decayed": as all others (67.7).
-        batch_norm: of the heads (table 3): "none" (34.6), "hidden" layers only (67.4), "default": those and the
-            projector's output (68.1), "all": the predictor's output too (unstable).
-        similarity: "cosine", or "cross_entropy" between softmax over channels (section 4.5: 63.2).
-        symmetry: "symmetric" loss, each view predicts the other; "asymmetric": only view 1 predicts (section 4.6:
-            64.8); "asymmetric_2x": so do two pairs of views of each image (67.3).
+        projection_dim: dimension of z and p (section 3: 2048).
+        predictor_dim: width of the predictor's hidden layer, a bottleneck (section 3: 512, a quarter of z).
+        projector_layers: layers of the projector: 3 (ImageNet, section 3) or 2 (CIFAR-10, appendix D).
+        last_bn_affine: whether the projector's last batch norm has gamma and beta: yes in the paper's text, no in its
+            released code. Without them z cannot have a common offset, so a collapse shows less in z_std and more in the
+            effective rank.
+        stop_gradient: whether the target is held still. Without it the outputs collapse (section 4.1).
+        predictor: "mlp" trains the predictor; "fixed" leaves it at its random start and does not learn; "none" leaves
+            it out and collapses (section 4.2).
+        predictor_lr: "constant": the predictor's learning rate does not decay, so that it follows the latest
+            representations; "decayed": it decays like all others (section 4.2).
+        batch_norm: where the heads have batch norm (table 3): "none"; "hidden" layers only; "default": also the
+            projector's output; "all": also the predictor's output, which is unstable.
+        similarity: "cosine", or "cross_entropy" between softmaxes over the channels (section 4.5).
+        symmetry: "symmetric": each view predicts the other; "asymmetric": only view 1 predicts; "asymmetric_2x": so,
+            with two pairs of views per image (section 4.6).
     """
 
     default_views = "simsiam"
@@ -54,7 +56,7 @@ class SimSiam(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         projection_dim: int = 2048,
         predictor_dim: int = 512,
@@ -87,7 +89,7 @@ class SimSiam(SSLModel):
         if predictor != "none":
             self.predictor = heads.mlp((projection_dim, predictor_dim, projection_dim), "predictor", predictor_norm)
         if predictor == "fixed":
-            for variable in self.predictor.trainable_variables:  # not the layers: those would take moving statistics
+            for variable in self.predictor.trainable_variables:  # not the layers: frozen ones use moving statistics
                 variable.trainable = False
         self.constant_lr = ("predictor",) if (predictor, predictor_lr) == ("mlp", "constant") else ()
         self.stop_gradient = stop_gradient
@@ -99,7 +101,7 @@ class SimSiam(SSLModel):
         return self.watch(loss, z1)
 
     def make_views(self, batch):
-        """One pair of views, or two (the second drawn as at a step that no run reaches)."""
+        """One pair of views, or two. The second pair is drawn as at a step that no run reaches."""
         views = super().make_views(batch)
         if self.symmetry == "asymmetric_2x":
             step = -1 - tf.cast(self.optimizer.iterations, tf.int64)

@@ -1,16 +1,17 @@
-"""SimSiam as alternating optimisation (Chen and He, 2020, arXiv:2011.10566, section 5).
+"""SimSiam as alternating optimization (Chen and He, 2020, arXiv:2011.10566, section 5).
 
-Two sets of unknowns take turns: the weights θ, and for each image x a representation η_x. η is solved for with θ held
-still, η_x <- F_θ(T'(x)) of a random view; then θ takes k steps of SGD towards that η. k = 1 is SimSiam. With a moving
-average over a run's views in place of the single one, η_x <- m η_x + (1 - m) F_θ(T'(x)), no predictor is needed
-(section 5.2): the predictor stands in for the expectation over augmentations.
+There are two sets of unknowns: the weights θ, and for each image x a representation η_x. They take turns. First θ is
+held still and η is solved for: η_x <- F_θ(T'(x)) of a random view. Then θ takes k steps of SGD towards that η. k = 1 is
+SimSiam. A moving average over a run's views can take the place of the single view: η_x <- m η_x + (1 - m) F_θ(T'(x)).
+It needs no predictor (section 5.2): the predictor stands in for the expectation over augmentations.
 
 The paper fills a cache with the η of the next k batches. Here a copy of the encoder keeps the weights of that moment
-and answers when each batch comes, which gives the same η without the cache. The moving average lies in a memory bank as
-that of Wu et al., to which the paper points: it starts at random and is kept at unit length. What the paper leaves
-open: the two views of the symmetric loss share one η, which moves by the mean of both.
+and computes η when each batch comes: the same η without the cache. The moving average is kept in a memory bank like
+that of Wu et al., to which the paper points: it starts at random and has unit length. The paper leaves one thing open:
+here the two views of the symmetric loss share one η, which moves by the mean of both.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import losses
@@ -20,17 +21,19 @@ from ssl_keras.nn import heads
 from ssl_keras.nn.state import MemoryBank, MomentumEncoder
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class SimSiamEM(SSLModel):
-    """SimSiam with k steps per alternation. Numbers are the paper's: ImageNet linear top-1, 100 epochs.
+    """SimSiam with k steps per alternation.
 
     Args:
-        inner_steps: k, optimizer steps between two updates of the weights that make η (1: 68.1, 10: 68.7, 100: 68.9,
-            an epoch: 67.0).
-        average: m in [0, 1), the share of itself that η_x keeps when its image comes (0.8 in the paper's variant
-            without predictor: 55.0); 0: no memory. It takes 4 `num_examples` `projection_dim` bytes.
-        predictor: whether there is one; without it and with `average=0` the outputs collapse.
-        projection_dim, predictor_dim, projector_layers: as in `simsiam`.
-        num_examples: images of the data.
+        inner_steps: k, optimizer steps between two updates of the weights that make η (section 5.2).
+        average: m in [0, 1), the share of its old value that η_x keeps when its image comes (section 5.2: 0.8, without
+            a predictor). 0: no moving average. The averages take 4 num_examples projection_dim bytes.
+        predictor: whether there is a predictor. Without it and with average=0 the outputs collapse (section 5.2).
+        projection_dim: dimension of z and p (section 3: 2048).
+        predictor_dim: width of the predictor's hidden layer, a bottleneck (section 3: 512, a quarter of z).
+        projector_layers: layers of the projector: 3 (ImageNet, section 3) or 2 (CIFAR-10, appendix D).
+        num_examples: images of the data, known from it.
     """
 
     default_views = "simsiam"
@@ -39,7 +42,7 @@ class SimSiamEM(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         inner_steps: int = 10,
         average: float = 0.0,
@@ -59,6 +62,7 @@ class SimSiamEM(SSLModel):
         self.constant_lr = ("predictor",) if predictor else ()
         self.target = MomentumEncoder(backbone, self.projector, name="target")
         self.bank = MemoryBank(num_examples, projection_dim, name="bank") if average else None
+        self.needs_index = self.bank is not None
         self.inner_steps = inner_steps
         self.average = average
 
@@ -68,7 +72,7 @@ class SimSiamEM(SSLModel):
         eta1, eta2 = self.moved(batch["index"], f1), self.moved(batch["index"], f2)
 
         def symmetric_loss(z1, p1, p2):
-            """Equation (5) as a cosine: each view towards the η that the other one's projection went into."""
+            """Equation (5) as a cosine: each view moves towards the η that the other view's projection went into."""
             return losses.negative_cosine(p1, eta2) / 2 + losses.negative_cosine(p2, eta1) / 2
 
         loss, (z1, *_) = self.minimize(self.project_and_predict, symmetric_loss, x1, x2)
@@ -89,13 +93,13 @@ class SimSiamEM(SSLModel):
         return z1, self.predictor(z1, training=True), self.predictor(z2, training=True)
 
     def moved(self, index, f):
-        """η [b, d] of the images `index`, once the projection f [b, d] has gone into it."""
+        """η [b, d] of the images `index` [b], after the projection f [b, d] has gone into it."""
         if self.bank is None:
             return f
         return self.average * self.bank.lookup(index) + (1.0 - self.average) * losses.l2_normalize(f)
 
     def refresh(self):
-        """Every k steps the copy takes the weights of the network that is trained."""
+        """Every k steps the copy takes the weights of the trained network."""
         due = tf.equal(tf.cast(self.optimizer.iterations, tf.int64) % self.inner_steps, 0)
         self.target.update(tf.where(due, 0.0, 1.0))
 

@@ -1,6 +1,6 @@
-"""The supervised yardstick: cross-entropy on the labels of the training images, same backbone, data and views' engine.
+"""Supervised training, the upper baseline: cross-entropy on the labels; same backbone, data and view engine.
 
-It shows what labels are worth on this data; a pretrained encoder is judged between it and the untrained one.
+It shows what labels are worth on this data. Expect a pretrained encoder between this one and the untrained one.
 """
 
 import keras
@@ -9,18 +9,19 @@ import tensorflow as tf
 from ssl_keras.methods.base import SSLModel
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class Supervised(SSLModel):
-    """Classification by one linear layer on the representation.
+    """Classifies by one linear layer on the representation.
 
     Args:
         num_classes: number of classes, known from the data.
-        label_smoothing: share of the target spread over all classes, in [0, 1).
+        label_smoothing: share of the target that is spread over all classes, in [0, 1).
     """
 
     default_views = "supervised"
     needs_labels = True
 
-    def __init__(self, backbone, views, *, num_classes: int, label_smoothing: float = 0.0):
+    def __init__(self, backbone, views=None, *, num_classes: int, label_smoothing: float = 0.0):
         super().__init__(backbone, views)
         self.classifier = keras.layers.Dense(num_classes, dtype="float32", name="classifier")
         self.classifier.build(backbone.output_shape)

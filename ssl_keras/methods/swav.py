@@ -1,14 +1,15 @@
-"""SwAV (Caron et al., 2020, arXiv:2006.09882): one view's cluster assignment is predicted from the other views.
+"""SwAV (Caron et al., 2020, arXiv:2006.09882): predict one view's cluster assignment from the other views.
 
-Each view is compared with learned prototypes. Assignments of the two large views are computed online, balanced over the
-batch by Sinkhorn's iterations so that not all images fall into one cluster, and every other view, small crops included,
-predicts them. Small batches borrow the features of a queue for the balance.
+Each view is compared with learned prototypes. The two large views are assigned to the prototypes online; Sinkhorn's
+iterations balance the assignments over the batch, so that not all images fall into one cluster. Every other view, small
+crops included, predicts them. Small batches use the features of a queue for the balance, too.
 
-Departure: from where on the queue fills is a fraction of the run, not an epoch.
+Departure: `queue_start` is a fraction of the run, not an epoch.
 """
 
 import math
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import distribute, losses
@@ -20,21 +21,23 @@ from ssl_keras.nn.prototypes import Prototypes, sinkhorn
 from ssl_keras.nn.state import FeatureQueue
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class SwAV(SSLModel):
     """SwAV.
 
     Args:
-        hidden_dim: width of the projector's hidden layer.
-        projection_dim: dimension of z.
-        prototypes: how many.
-        temperature: of the predictions, > 0.
-        epsilon: of Sinkhorn's iterations, > 0: the smaller, the harder are the assignments.
-        sinkhorn_iterations: at least 1.
-        queue_length: features of each large view, a multiple of the batch size, that help to balance the
-            assignments; 0: none (3840 at batch 256).
-        queue_start: fraction of the run after which the queue fills (epoch 15 of 200), in [0, 1]; it is used once it
-            is full.
-        freeze_epochs: epochs at the start in which the optimizer leaves the prototypes alone (see `optim`).
+        hidden_dim: width of the projector's hidden layer (the released code: 2048).
+        projection_dim: dimension of z (the released code: 128).
+        prototypes: K, number of prototypes (the released code: 3000).
+        temperature: temperature of the softmax over prototypes in the predictions, > 0 (the released code: 0.1).
+        epsilon: smoothness of the assignments in Sinkhorn's iterations, > 0 (section 3.1): the smaller, the harder they
+            are.
+        sinkhorn_iterations: number of Sinkhorn's iterations, at least 1 (section 3.1: 3).
+        queue_length: features of each large view that are kept to balance the assignments of small batches (section
+            3.1), a multiple of the batch size. 0: none. The released code at batch 256: 3840.
+        queue_start: fraction of the run, in [0, 1], after which the queue begins to fill; it counts when it is full.
+            The released code: epoch 15 of 200.
+        freeze_epochs: epochs at the start in which the optimizer leaves the prototypes alone (the released code: 1).
     """
 
     default_views = "swav"
@@ -45,7 +48,7 @@ class SwAV(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         num_examples: int,
         batch_size: int,
@@ -68,7 +71,7 @@ class SwAV(SSLModel):
         if not 0 <= queue_start <= 1:
             raise UserError(f"queue_start must be a fraction of the run, in [0, 1], got {queue_start}")
         super().__init__(backbone, views, z_dim=projection_dim)
-        self.crops = MultiCrop(backbone, [policy.size for policy in views.views])
+        self.crops = MultiCrop(backbone, [policy.size for policy in self.views.views])
         dims = (backbone.output_shape[-1], hidden_dim, projection_dim)
         self.projector = heads.mlp(dims, "projector", use_bias=(True, True))
         self.prototypes = Prototypes(prototypes, projection_dim)
@@ -76,7 +79,7 @@ class SwAV(SSLModel):
         self.queues = []
         if queue_length:
             self.queues = [FeatureQueue(queue_length, projection_dim, batch_size, f"queue{i}") for i in (1, 2)]
-        # It holds the newest features at any time: what came in before its start is gone once it counts.
+        # It takes in features from the first step on; once it counts, it holds only those since `queue_start`.
         self.queue_from = math.ceil(queue_start * total_steps) + queue_length // batch_size
         self.held = {"prototypes": math.ceil(freeze_epochs * (num_examples // batch_size))}
 
@@ -96,7 +99,8 @@ class SwAV(SSLModel):
     def compare(self, *views):
         """Views [b, s_v, s_v, C] -> z1, z2 [b, d] of unit length, and the scores [b, K] of all views.
 
-        One batch of statistics for all views of a size, and one for all in the projector, as in the released code.
+        All views of one size share a batch's statistics in the backbone, and all views in the projector, as in the
+        released code.
         """
         z = self.projector(tf.concat(self.crops(*views), axis=0), training=True)
         scores = tf.split(self.prototypes(z), len(views))
@@ -106,9 +110,9 @@ class SwAV(SSLModel):
         """Equation (1), as the mean over all pairs of a large view's assignment and another view (section 3.2).
 
         Args:
-            scores: of all views, [b, K] each; the first two are those of the large ones.
-            remembered: of the two queues, [length, K] each; or nothing.
-            use_queue: bool scalar, whether those count.
+            scores: scores of all views, [b, K] each; the first two are those of the large views.
+            remembered: scores of the two queues, [length, K] each; or nothing.
+            use_queue: bool scalar, whether the queues count.
         """
         log_p = [tf.nn.log_softmax(s / self.temperature) for s in scores]
         loss = 0.0

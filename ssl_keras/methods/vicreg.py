@@ -1,13 +1,15 @@
 """VICReg (Bardes et al., 2022, arXiv:2105.04906): variance, invariance and covariance of the embeddings as three terms.
 
-The views' embeddings meet (invariance), each feature keeps a standard deviation of at least one over the batch
-(variance), which rules collapse out, and different features do not covary (covariance). Each branch is regularised by
-itself; nothing is normalised, held still or predicted.
+Invariance: the views' embeddings meet. Variance: each feature keeps a standard deviation of at least one over the
+batch, which rules out a collapse. Covariance: different features do not covary. Each branch is regularized by itself;
+nothing is normalized, held still or predicted.
 
-The paper adds the variance terms of the two views up, its released code takes half of that: here as the code, unless
-`variance_sum`. Its gathering of the embeddings has a gradient, so that its steps are those of the loss over the batch.
+The paper adds up the variance terms of the two views; its released code takes half of that. Here it is as in the code,
+unless `variance_sum`. The gradient flows through the gathering of the embeddings, so steps are those of the loss over
+the whole batch.
 """
 
+import keras
 import tensorflow as tf
 
 from ssl_keras import distribute
@@ -18,14 +20,18 @@ from ssl_keras.nn import heads
 EPSILON = 1e-4  # added to the variance, equation (2)
 
 
+@keras.saving.register_keras_serializable("ssl_keras")
 class VICReg(SSLModel):
     """VICReg.
 
     Args:
-        projection_dim: dimension of z and of the expander's two hidden layers (8192; CIFAR-10: 2048).
-        invariance, variance, covariance: weights of the three terms, >= 0 (lambda, mu and nu of equation (6)). Without
-            the variance term embeddings collapse.
-        variance_sum: whether the views' variance terms are added up (paper) or averaged (released code).
+        projection_dim: dimension of z, and width of the expander's two hidden layers (section 4.2: 8192).
+        invariance: lambda of equation (6), >= 0: weight of the invariance term (section 4.2: 25).
+        variance: mu of equation (6), >= 0: weight of the variance term (section 4.2: 25). With 0 the embeddings
+            collapse.
+        covariance: nu of equation (6), >= 0: weight of the covariance term (section 4.2: 1).
+        variance_sum: whether the variance terms of the two views are added up (the paper) or averaged (the released
+            code).
     """
 
     default_views = "vicreg"
@@ -34,7 +40,7 @@ class VICReg(SSLModel):
     def __init__(
         self,
         backbone,
-        views,
+        views=None,
         *,
         projection_dim: int = 8192,
         invariance: float = 25.0,

@@ -1,45 +1,66 @@
 """Batch normalization on TensorFlow's fused kernel, and the way back to the stock layer.
 
-Keras 3 normalizes a training batch with moments and elementwise operations; TensorFlow's fused kernel does
-the same in one pass over the data, forwards and backwards, and makes a whole ResNet step on a CPU about 1.3
-times faster.
+Keras 3 normalizes a training batch with moments and elementwise operations. TensorFlow's fused kernel does the same in
+one pass over the data, forwards and backwards. It makes a whole ResNet step on a CPU about 1.3 times faster.
 """
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 import tensorflow as tf
 
 from ssl_keras.errors import UserError
+from ssl_keras.nn.cloning import clone, remade
 
 _held = contextvars.ContextVar("held statistics", default=None)
 _pass = contextvars.ContextVar("which of how many passes", default=(1, 1))
 
 
 @contextlib.contextmanager
-def one_pass(number: int, count: int) -> Iterator[None]:
-    """Of `count` passes, each in this context, the `number`th, from 1: they move moving statistics once, by their mean.
+def one_pass(number: int, count: int, others: Sequence[keras.layers.BatchNormalization] = ()) -> Iterator[None]:
+    """Marks pass `number`, from 1, of `count` passes that together move the moving statistics once, by their mean.
 
-    After the last a statistic s is m·s + (1 - m)·(x_1 + ... + x_count) / count, where x_i are those of pass i.
+    After the last pass a statistic s is m·s + (1 - m)·(x_1 + ... + x_count) / count, where x_i is that of pass i.
+
+    Args:
+        others: Keras's own layers in the networks, see `stock_layers`.
     """
-    token = _pass.set((number, count))
+    token, before = _pass.set((number, count)), [layer.momentum for layer in others]
+    for layer in others:
+        layer.momentum = _share(layer.momentum)
     try:
         yield
     finally:
         _pass.reset(token)
+        for layer, momentum in zip(others, before, strict=True):
+            layer.momentum = momentum
+
+
+def _share(momentum: float) -> float:
+    """The momentum of the pass at hand, such that after the last all passes weigh alike."""
+    number, count = _pass.get()
+    weight = (1.0 - momentum) / count
+    return momentum if count == 1 else 1.0 - weight / (momentum + number * weight)
+
+
+def stock_layers(*networks: keras.layers.Layer) -> list[keras.layers.BatchNormalization]:
+    """Keras's own batch normalization in some networks, at any depth."""
+    layers = {id(layer): layer for network in networks for layer in network._flatten_layers()}.values()
+    own = keras.layers.BatchNormalization
+    return [layer for layer in layers if isinstance(layer, own) and not isinstance(layer, FusedBatchNormalization)]
 
 
 @contextlib.contextmanager
 def holding(statistics: dict[int, tuple]) -> Iterator[None]:
-    """Moving statistics stay as they are within it; where they would have moved to goes into `statistics`.
+    """Keeps moving statistics as they are; where they would have moved to goes into `statistics`.
 
-    So a pass can be made for its outputs alone, or inside of a loop, whose body must not write to variables.
+    So a pass can be made for its outputs alone, or inside a loop, whose body must not write to variables.
 
     Args:
-        statistics: {id of a variable: (variable, float32 [C])}: where each starts and, afterwards, has come to. What is
-            missing starts at the variable's value and is added.
+        statistics: {id of a variable: (variable, float32 [C])}: where each statistic starts and, afterwards, where it
+            would be. A statistic that is missing starts at the variable's value and is added.
     """
     token = _held.set(statistics)
     try:
@@ -52,20 +73,18 @@ def holding(statistics: dict[int, tuple]) -> Iterator[None]:
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization (Ioffe and Szegedy, 2015) with stock Keras's weights, config and numbers, faster.
 
-    The fused kernel is taken while training on channels-last inputs [B, H, W, C] and [B, C] with local
-    statistics. Every other case (inference, a frozen layer, synchronized statistics, masks, renorm) is
-    Keras's own code.
+    The fused kernel is used while training on channels-last inputs [B, H, W, C] and [B, C] with local statistics. Every
+    other case (inference, a frozen layer, synchronized statistics, masks, renorm) is Keras's own code.
 
-    The moving variance averages the *biased* batch variance on both paths, as Keras does; the kernel returns
-    the unbiased one (what PyTorch averages), which is scaled back here, so that a step does not depend on
-    the path and several replicas equal one.
+    The moving variance averages the *biased* batch variance on both paths, as Keras does. The kernel returns the
+    unbiased one (what PyTorch averages); it is scaled back here, so that a step does not depend on the path and several
+    replicas equal one.
 
     Args:
-        momentum: share of the old value in the moving statistics, per step (PyTorch's `momentum=0.1` is 0.9
-            here).
+        momentum: share of the old value in the moving statistics, per step (PyTorch's `momentum=0.1` is 0.9 here).
         epsilon: added to the variance.
-        synchronized: whether statistics are taken over all replicas. None: exactly when the layer is made
-            under a strategy with several replicas.
+        synchronized: whether statistics are taken over all replicas. None: exactly when the layer is made under a
+            strategy with several replicas.
         **kwargs: those of `keras.layers.BatchNormalization` (`center`, `scale`, `gamma_initializer`, ...).
     """
 
@@ -76,12 +95,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     @property
     def momentum(self):
-        """Share of the old value in this pass; in `one_pass`, such that after the last all passes weigh alike."""
-        number, count = _pass.get()
-        if count == 1:
-            return self._momentum
-        weight = (1.0 - self._momentum) / count
-        return 1.0 - weight / (self._momentum + number * weight)
+        """Share of the old value in this pass, see `one_pass`."""
+        return _share(self._momentum)
 
     @momentum.setter
     def momentum(self, value):
@@ -92,8 +107,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             return self._normalize_batch(inputs)
         if training and self.trainable and _held.get() is not None:
             raise UserError(
-                f"the batch normalization {self.name!r} takes its statistics over all replicas, which cannot be done "
-                "piece by piece: build the model with synchronized=False, or with group normalization"
+                f"the batch normalization {self.name!r} takes its statistics over all replicas. Micro-batches cannot "
+                "do that: build the model with synchronized=False, or with group normalization"
             )
         return super().call(inputs, training=training, mask=mask)
 
@@ -140,19 +155,40 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 def as_stock(model):
     """A copy of `model` with the same weights and `keras.layers.BatchNormalization` for the fused one.
 
-    `keras.saving.load_model` reads the copy where this package is absent. Its layers are not synchronized,
-    which changes nothing at inference, so that it also loads with other Keras backends.
+    `keras.saving.load_model` reads the copy where this package is absent. Its layers are not synchronized. That changes
+    nothing at inference, and lets the copy load with other Keras backends too.
 
     Args:
-        model: functional or Sequential keras.Model, possibly nested, of built-in and fused layers; left as
-            it is.
+        model: functional or Sequential keras.Model, possibly nested, of built-in and fused layers; it is not changed.
     """
 
     def stock(layer):
         if not isinstance(layer, FusedBatchNormalization):
-            return layer.__class__.from_config(layer.get_config())
+            return remade(layer)
         return keras.layers.BatchNormalization.from_config({**layer.get_config(), "synchronized": False})
 
-    copy = keras.models.clone_model(model, clone_function=stock, recursive=True)
+    return _cloned(model, stock, FusedBatchNormalization)
+
+
+def as_fused(model, synchronized=None):
+    """A copy of `model` with the same weights and the fused batch normalization for `keras.layers.BatchNormalization`.
+
+    Its numbers are the same. It is faster on CPUs, and knows micro-batches and the groups of MoCo's shuffled batches.
+
+    Args:
+        model: functional or Sequential keras.Model, possibly nested, such as one of keras.applications; left as it is.
+        synchronized: as for `FusedBatchNormalization`.
+    """
+
+    def fused(layer):
+        if type(layer) is not keras.layers.BatchNormalization:
+            return remade(layer)
+        return FusedBatchNormalization.from_config({**layer.get_config(), "synchronized": synchronized})
+
+    return _cloned(model, fused, keras.layers.BatchNormalization)
+
+
+def _cloned(model, of_layer, changed):
+    copy = clone(model, of_layer, changes=lambda layer: isinstance(layer, changed))
     copy.set_weights(model.get_weights())
     return copy

@@ -1,7 +1,7 @@
 """Projectors and predictors: the papers' small multilayer perceptrons, with their biases and batch norms.
 
-A head is a built `keras.Sequential`, float [B, input] -> [B, output]. It is not part of the encoder that is
-shipped. Its batch norms are group norms where `norm.using` says so.
+A head is a built `keras.Sequential`, float [B, input] -> [B, output]. It is not part of the encoder that is shipped.
+Its batch norms are group norms where `norm.using` says so.
 """
 
 import keras
@@ -24,22 +24,20 @@ def mlp(
 ):
     """A perceptron: linear, batch norm, ReLU, ..., linear, batch norm.
 
-    Kernels and biases start uniform in ±1/√fan_in, as PyTorch's `Linear`: with other starts SimSiam may not converge
-    (App. B), and the normal(0, 0.01) of SimCLR's released code, which LARS rescales, makes SGD's first steps too long.
+    Kernels and biases start uniform in ±1/√fan_in, as in PyTorch's `Linear`. With other starts SimSiam may not converge
+    (App. B). The normal(0, 0.01) of SimCLR's released code, which LARS rescales, makes SGD's first steps too long.
 
     Args:
         dims: sequence of ints: input, hidden layers, output. Two of them make one linear layer.
-        name: name of the model, the beginning of its variables' paths.
-        batch_norm: after which linear layers one follows: "hidden" (all but the last), "all" or "none".
-        use_bias: one bool per linear layer, or "auto": exactly where no batch norm follows, whose beta is
-            the bias.
-        last_bn_center, last_bn_scale: whether the last layer's batch norm (with "all") learns a beta and a
-            gamma.
+        name: name of the model, and beginning of its variables' paths.
+        batch_norm: after which linear layers a batch norm follows: "hidden" (all but the last), "all" or "none".
+        use_bias: one bool per linear layer, or "auto": a bias exactly where no batch norm follows, whose beta is the
+            bias.
+        last_bn_center, last_bn_scale: whether the last layer's batch norm (with "all") learns a beta and a gamma.
         seed: int for reproducible initial weights, or None.
 
     Raises:
-        UserError: fewer than two dims, a `use_bias` of another length than the layers, or an unknown
-            `batch_norm`.
+        UserError: fewer than two dims, a `use_bias` of another length than the layers, or an unknown `batch_norm`.
     """
     num_layers = len(dims) - 1
     if num_layers < 1:
@@ -81,8 +79,8 @@ def simclr_projector(input_dim, num_layers=3, hidden_dim=None, output_dim=128, n
     """SimCLR's projection head: linear layers without bias, batch norm after each, the last without beta.
 
     Args:
-        num_layers: 2 is the paper's nonlinear head, 3 the released code's; 1 is the linear head and 0 no
-            head (h itself, `output_dim` is ignored) of the paper's Figure 8.
+        num_layers: 2 is the paper's nonlinear head and 3 the released code's. 1 is the linear head and 0 no head (h
+            itself, `output_dim` is ignored) of the paper's Figure 8.
         hidden_dim: int; None: the input's dimension.
     """
     if num_layers == 0:
@@ -101,8 +99,8 @@ def simsiam_projector(input_dim, num_layers=3, output_dim=2048, last_bn_affine=T
     """SimSiam's projection MLP: batch norm after every layer (Section 3); 2 layers for CIFAR-10 (App. D).
 
     Args:
-        last_bn_affine: whether the last batch norm has gamma and beta: with them in the paper's text (68.2), without in
-            the released code (68.1).
+        last_bn_affine: whether the last batch norm has gamma and beta: yes in the paper's text, no in the released
+            code.
     """
     dims = (input_dim, *[output_dim] * num_layers)
     return mlp(

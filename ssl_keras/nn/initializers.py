@@ -28,6 +28,6 @@ def uniform_fan_in(fan_in, seed, name):
 
 
 def xavier_uniform_of(fan_in, fan_out, seed, name):
-    """`xavier_uniform` for a kernel whose fans are not those of its shape."""
+    """`xavier_uniform` for a kernel whose fan_in and fan_out are not those of its shape."""
     bound = (6 / (fan_in + fan_out)) ** 0.5
     return keras.initializers.RandomUniform(-bound, bound, seed=layer_seed(seed, name))

@@ -9,9 +9,9 @@ from ssl_keras.nn import vit
 
 
 class MultiCrop:
-    """Passes of views of several sizes through one backbone: one pass for all views of a size, as SwAV and DINO do.
+    """Takes views of several sizes through one backbone: one pass for all views of a size, as SwAV and DINO do.
 
-    It holds no weights: models for the other sizes share the backbone's.
+    It holds no weights: the models for the other sizes share the backbone's.
 
     Args:
         backbone: functional model of `nn.backbones`.
@@ -22,7 +22,7 @@ class MultiCrop:
     """
 
     def __init__(self, backbone, sizes):
-        side = backbone.input_shape[1]
+        side = backbone.input_shape[1] or sizes[0]
         if list(sizes[:2]) != [side, side]:
             raise UserError(
                 f"the views must begin with two of the image size {side}, got sizes {list(sizes)}: use the views "
@@ -45,38 +45,46 @@ class MultiCrop:
 def at_size(backbone, size):
     """The same backbone, weights shared, for images of another size.
 
-    A ViT's positions stretch with the grid of patches: a patch of the smaller grid takes the position of the point of
-    the larger grid where its centre lies.
+    A ViT's positional encodings stretch with its grid of patches: a patch of the smaller grid takes the encoding of the
+    point in the larger grid where its center lies.
 
     Args:
         backbone: functional model of `nn.backbones`, images [B, S, S, C] -> h [B, D].
         size: int, side of the images in pixels; for a ViT a multiple of the patch.
 
     Returns:
-        Functional keras.Model, images [B, size, size, C] -> h [B, D]; the backbone itself where the size is its own.
+        Functional keras.Model, images [B, size, size, C] -> h [B, D]; the backbone itself if the size is its own.
     """
     _, side, _, channels = backbone.input_shape
-    if size == side:
+    if side in (size, None):
         return backbone
     image = keras.Input((size, size, channels), name="image", dtype="float32")
 
     def shared(layer):
         return _embed_at(layer, size) if layer.name == "embed" else layer
 
-    return keras.models.clone_model(backbone, input_tensors=image, clone_function=shared)
+    try:
+        return keras.models.clone_model(backbone, input_tensors=image, clone_function=shared)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(
+            f"the backbone {backbone.name} does not take images of {size} pixels beside its own {side}: use views of "
+            f"one size, or a backbone that takes any ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def _embed_at(embed, size):
-    """A ViT's "embed" model for another size: the same projection, other positions."""
+    """A ViT's "embed" model for another size: the same projection, other positional encodings."""
     projection = embed.get_layer("patch_projection")
     patch, dim = projection.kernel_size[0], projection.filters
     if size % patch:
         nearest = max(round(size / patch), 1) * patch
         raise UserError(f"views of {size} pixels are not a multiple of the backbone's patch, {patch}: use {nearest}")
     grid, full_grid = size // patch, embed.input_shape[1] // patch
-    centres = (np.arange(grid) + 0.5) * full_grid / grid - 0.5
+    centers = (np.arange(grid) + 0.5) * full_grid / grid - 0.5
     images = keras.Input((size, size, embed.input_shape[-1]), name="normalized_image")
-    column, row = vit.sin_cos_positions(centres, dim)
+    column, row = vit.sin_cos_positions(centers, dim)
     x = keras.layers.Rescaling(1.0, offset=column.tolist())(projection(images))
     x = keras.layers.Rescaling(1.0, offset=row.tolist())(x)
     return keras.Model(images, keras.layers.Reshape((grid * grid, dim))(x), name="embed")

@@ -10,16 +10,16 @@ from ssl_keras.nn import initializers
 class Prototypes(keras.layers.Layer):
     """Cosine similarities of embeddings to learned directions: float [B, dim] -> float32 [B, count] in [-1, 1].
 
-    Float32 under mixed precision too.
+    It computes in float32 under mixed precision too.
 
     Args:
-        count: prototypes (SwAV: 3000, DINO: 65,536).
-        dim: of the embeddings, which need not have unit length.
-        weight_norm: True: directions are divided by their length in every call, and the gradient knows (DINO's
-            weight-normed last layer with g = 1). False: they are as they are, and `normalize` gives them unit length
-            (SwAV).
-        learn_length: whether each direction then gets a learned length, which starts at 1 (DINO's g): similarities are
-            no longer cosines.
+        count: number of prototypes (SwAV: 3000, DINO: 65,536).
+        dim: dimension of the embeddings, which need not have unit length.
+        weight_norm: True: every call divides the directions by their length, and the gradient goes through the division
+            (DINO's weight-normed last layer with g = 1). False: they are used as they are, and `normalize` gives them
+            unit length (SwAV).
+        learn_length: whether each direction then gets a learned length, which starts at 1 (DINO's g). The similarities
+            are then no longer cosines.
     """
 
     def __init__(self, count, dim, weight_norm=False, learn_length=False, name="prototypes", **kwargs):
@@ -54,8 +54,8 @@ class Prototypes(keras.layers.Layer):
 def sinkhorn(scores, epsilon=0.05, iterations=3, used=None):
     """Soft assignments of samples to prototypes that use all prototypes alike (SwAV, arXiv:2006.09882, section 3.1).
 
-    Of exp(scores / epsilon), each prototype's column and then each sample's row is brought to its share, `iterations`
-    times (Sinkhorn and Knopp, 1967); in logarithms, so that no epsilon overflows.
+    It starts from exp(scores / epsilon) and scales, in turn, each prototype's column and each sample's row to its
+    share, `iterations` times (Sinkhorn and Knopp, 1967). It works on logarithms, so that no epsilon overflows.
 
     Args:
         scores: float32 [B, K]; no gradient flows back to them.

@@ -1,9 +1,8 @@
 """ResNets (He et al., 2015, arXiv:1512.03385) with torchvision's structure and padding, as functional models.
 
-ResNet-18, 34 and 50 are torchvision's, parameter for parameter (v1.5: the 3×3 convolution of a bottleneck
-strides). `resnet8` has one basic block in each of three stages (32-64-128 channels): a net for small images
-on a CPU. The stem "cifar" is a 3×3 convolution without pooling, as in MoCo's, SimCLR's and SimSiam's CIFAR
-experiments.
+ResNet-18, 34 and 50 are torchvision's, parameter for parameter (v1.5: the 3×3 convolution of a bottleneck has the
+stride). `resnet8` has one basic block in each of three stages (32-64-128 channels): a network for small images on a
+CPU. The stem "cifar" is a 3×3 convolution without pooling, as in MoCo's, SimCLR's and SimSiam's CIFAR experiments.
 """
 
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from ssl_keras.nn.norm import normalization
 
 
 class Architecture(NamedTuple):
-    """Blocks per stage, channels of each stage's 3×3 convolutions, output channels of a block over those."""
+    """Blocks per stage; channels of each stage's 3×3 convolutions; output channels of a block divided by those."""
 
     blocks: tuple[int, ...]
     channels: tuple[int, ...]
@@ -46,18 +45,17 @@ def build(
         name: one of `ARCHITECTURES`.
         image_size: int, height and width of the images in pixels.
         channels: int, channels of the images.
-        width: float, factor on the channels of every layer (SimCLR's 2× and 4× nets: 2.0, 4.0).
-        stem: "imagenet" (7×7 stride 2, max-pooling: a quarter of the resolution), "cifar" (full resolution)
-            or None: "cifar" up to 64 pixels.
-        zero_init_last: start every block as the identity, its last gamma at 0 (SimCLR, SimSiam, Barlow Twins,
-            VICReg); gamma is 1 in BYOL, MoCo, InstDisc and SwAV.
+        width: float, factor on the channels of every layer (SimCLR's 2× and 4× networks: 2.0, 4.0).
+        stem: "imagenet" (7×7 stride 2, max-pooling: a quarter of the resolution), "cifar" (full resolution) or None:
+            "cifar" up to 64 pixels.
+        zero_init_last: start every block as the identity, its last gamma at 0 (SimCLR, SimSiam, Barlow Twins, VICReg);
+            gamma is 1 in BYOL, MoCo, InstDisc and SwAV.
         mean, std: floats, or one per channel, in units of the input: (image - mean) / std; None: left out.
         seed: int for reproducible initial weights, or None.
 
     Returns:
-        keras.Model: images, float32 [B, image_size, image_size, channels] in [0, 1] -> representation,
-        float32 [B, D]. Layers named "stage1", "stage2", ... give the feature map at the end of each stage,
-        after its ReLU.
+        keras.Model: images, float32 [B, image_size, image_size, channels] in [0, 1] -> representation, float32 [B, D].
+        Layers named "stage1", "stage2", ... give the feature map at the end of each stage, after its ReLU.
 
     Raises:
         UserError: unknown name or stem, a width that leaves no channels, a mean or std that does not fit.
@@ -79,7 +77,7 @@ def build(
     for stage, (blocks, c) in enumerate(zip(architecture.blocks, stage_channels), 1):
         for i in range(1, blocks + 1):
             stride = 2 if stage > 1 and i == 1 else 1
-            # The last block's ReLU carries the stage's name, so that the net can be cut there.
+            # The last block's ReLU carries the stage's name, so that the network can be cut there.
             output_name = f"stage{stage}" if i == blocks else f"stage{stage}_block{i}"
             x = block(x, c, stride, f"stage{stage}_block{i}", output_name, zero_init_last, seed)
     # Float32 under mixed precision too: what follows compares features.

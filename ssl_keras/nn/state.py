@@ -9,13 +9,14 @@ import tensorflow as tf
 
 from ssl_keras import distribute
 from ssl_keras.errors import UserError
+from ssl_keras.nn.cloning import clone, remade
 
 
 class MomentumEncoder(keras.layers.Layer):
     """A slowly moving copy of one or more models in a row: MoCo's key encoder, BYOL's target, DINO's teacher.
 
-    Its variables are frozen, its layers are not: batch normalization takes the statistics of its own batch (a frozen
-    layer would silently take the moving ones), and its moving statistics are its own, not averaged from the online
+    Its variables are frozen, its layers are not. So batch normalization uses the statistics of its own batch (a frozen
+    layer would silently use the moving ones), and its moving statistics are its own, not an average of the online
     network's.
 
     Args:
@@ -53,10 +54,12 @@ class MomentumEncoder(keras.layers.Layer):
 
 
 def copied(model, name, reseed=False):
-    """A clone of `model` whose variables' paths begin with `name`, with its weights, or with initial ones of other
-    seeds."""
+    """A clone of `model` whose variables' paths begin with `name`.
 
-    def clone(layer):
+    It has the model's weights, or, with `reseed`, initial ones of other seeds.
+    """
+
+    def reseeded(layer):
         config = layer.get_config()
         for key, value in config.items():
             if key.endswith("_initializer") and isinstance(value, dict) and value["config"].get("seed") is not None:
@@ -64,7 +67,7 @@ def copied(model, name, reseed=False):
         return type(layer).from_config(config)
 
     with keras.name_scope(name):
-        copy = keras.models.clone_model(model, clone_function=clone if reseed else None, recursive=True)
+        copy = clone(model, reseeded if reseed else remade)
     if not reseed:
         copy.set_weights(model.get_weights())
     return copy
@@ -77,8 +80,8 @@ class FeatureQueue(keras.layers.Layer):
 
     Args:
         length: keys that it holds, a multiple of `batch_size`.
-        dim: of a key.
-        batch_size: the global one: keys that come in at a time.
+        dim: dimension of a key.
+        batch_size: keys that come in at a time, from all replicas.
     """
 
     def __init__(self, length, dim, batch_size, name="queue"):
@@ -119,7 +122,7 @@ class MemoryBank(keras.layers.Layer):
 
     Args:
         length: images of the data.
-        dim: of a feature.
+        dim: dimension of a feature.
     """
 
     def __init__(self, length, dim, name="bank"):
@@ -140,7 +143,7 @@ class MemoryBank(keras.layers.Layer):
         return self.features.value
 
     def lookup(self, index):
-        """The features of images: int [...] -> float32 [..., dim]."""
+        """The features of images by their `index`: int [...] -> float32 [..., dim]."""
         return tf.gather(self.features.value, index)
 
     def update(self, index, features, momentum):
@@ -160,7 +163,7 @@ def write_rows(variable, index, rows):
     """Writes rows into a Keras variable in place: a bank of a million features is not copied.
 
     Args:
-        index: int [n], each row at most once.
+        index: int [n], which rows of the variable, each at most once.
         rows: [n, ...] in the variable's dtype.
     """
     # Under a strategy, `handle` is that of this replica's copy; each replica writes the same.

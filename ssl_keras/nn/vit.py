@@ -1,9 +1,9 @@
 """Vision transformers (Dosovitskiy et al., 2021, arXiv:2010.11929) as MAE builds them (arXiv:2111.06377).
 
-Fixed 2-D sine-cosine positions, class token, pre-norm blocks. Two nested functional models, so that a method
-can put something between them: "embed" turns normalized images into patch tokens with positions,
-"transformer" takes any number of tokens (MAE gives it the visible ones). Only built-in Keras layers and
-operations: a saved model loads where this package is absent.
+They have fixed 2-D sine-cosine positional encodings, a class token and pre-norm blocks. A ViT is two nested functional
+models, so that a method can put something between them: "embed" turns normalized images into patch tokens with
+positional encodings, "transformer" takes any number of tokens (MAE gives it the visible ones). They use only built-in
+Keras layers and operations: a saved model loads where this package is absent.
 """
 
 from typing import NamedTuple
@@ -73,20 +73,20 @@ def build(name, image_size, channels=3, patch=None, pool="class", mean=None, std
 
 
 def default_patch(image_size):
-    """Side of a patch in pixels that leaves 64 to 196 of them at the usual image sizes."""
+    """Side of a patch in pixels that gives 64 to 196 patches at the usual image sizes."""
     return 4 if image_size <= 32 else 8 if image_size <= 96 else 16
 
 
 def _embed(image_size, channels, patch, dim, seed):
-    """Normalized images [B, S, S, C] -> patch tokens with positions [B, N, D], row by row."""
+    """Normalized images [B, S, S, C] -> patch tokens with positional encodings [B, N, D], row by row."""
     grid = image_size // patch
-    # MAE initialises the patch projection as the linear layer that it is: fan_out is D, not D·patch².
+    # MAE initializes the patch projection as the linear layer that it is: fan_out is D, not D·patch².
     projection = initializers.xavier_uniform_of(patch * patch * channels, dim, seed, "patch_projection")
     images = keras.Input((image_size, image_size, channels), name="normalized_image")
     x = keras.layers.Conv2D(
         dim, patch, strides=patch, kernel_initializer=projection, name="patch_projection"
     )(images)
-    # The table is a sum of a part for the column and a part for the row: constants of the graph, not weights.
+    # The encoding is the sum of a part for the column and a part for the row: constants of the graph, not weights.
     column, row = sin_cos_positions(grid, dim)
     x = keras.layers.Rescaling(1.0, offset=column.tolist(), name="column_position")(x)
     x = keras.layers.Rescaling(1.0, offset=row.tolist(), name="row_position")(x)
@@ -95,10 +95,10 @@ def _embed(image_size, channels, patch, dim, seed):
 
 
 def sin_cos_positions(grid, dim):
-    """Fixed 2-D positions of a grid² image, as two arrays that add up to it by broadcasting (MAE, App. A.1).
+    """Fixed 2-D positional encodings of grid² patches, as two arrays that add up by broadcasting (MAE, App. A.1).
 
-    Sines and cosines of the column in the first half of the channels, of the row in the second, at
-    frequencies 10000^(-4i/D).
+    Sines and cosines of the column in the first half of the channels, of the row in the second, at frequencies
+    10000^(-4i/D).
 
     Args:
         grid: int, patches along each side; or their coordinates, float [grid], in units of a patch.
@@ -129,7 +129,7 @@ def _transformer(architecture, seed):
 
 
 def _prepend_class_token(tokens, dim, seed):
-    """A learned token without position in front of every sequence: an embedding of one word."""
+    """Puts a learned token without positional encoding in front of every sequence: an embedding of one word."""
     word = keras.ops.zeros_like(tokens[:, :1, 0], dtype="int32")  # [B, 1]
     initial = keras.initializers.RandomNormal(
         stddev=0.02, seed=initializers.layer_seed(seed, "class_token")

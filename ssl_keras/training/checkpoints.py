@@ -8,8 +8,10 @@ so nothing else is needed to go on as if never stopped.
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
+import re
 import zipfile
 
 import keras
@@ -109,7 +111,12 @@ def _variables(method: keras.Model) -> list[keras.Variable]:
 
 
 def _key(position: int) -> str:
-    return f"v{position:05d}"  # by position: names that Keras counts up may differ between processes
+    return f"v{position:05d}"
+
+
+def _named(path: str) -> str:
+    """A variable's path without the number that Keras counts up from one optimizer of a process to the next."""
+    return re.sub(r"^([a-z_]*[a-z])_\d+/", r"\1/", path)
 
 
 def _write_arrays(path: str, values: list[np.ndarray]) -> None:
@@ -134,12 +141,15 @@ def _read_whole(folder: str) -> dict:
 
 def _assign(method: keras.Model, state: str, manifest: dict) -> None:
     variables = _variables(method)
-    found = [tuple(shape) for _, shape in manifest["variables"]]
-    expected = [tuple(v.shape) for v in variables]
+    found = [(_named(path), tuple(shape)) for path, shape in manifest["variables"]]
+    expected = [(_named(v.path), tuple(v.shape)) for v in variables]
     if found != expected:
+        pairs = itertools.zip_longest(found, expected, fillvalue=("nothing", ()))
+        (there, there_shape), (here, here_shape) = next(pair for pair in pairs if pair[0] != pair[1])
         raise UserError(
-            f"{state} holds {len(found)} variables that do not fit this model's {len(expected)}: "
-            "it was written by another version; use a new --workdir"
+            f"{state} holds {len(found)} variables that do not fit this model's {len(expected)}: the first to differ "
+            f"is {there} {list(there_shape)}, where {here} {list(here_shape)} is expected. It was written by another "
+            "version; use a new --workdir"
         )
     with np.load(state, allow_pickle=False) as arrays:
         for position, variable in enumerate(variables):

@@ -1,4 +1,4 @@
-"""Random crop boxes in the image's own geometry: area uniform, aspect ratio log-uniform, as torchvision draws them."""
+"""Random crop boxes in the image's own geometry: area uniform, aspect ratio log-uniform, as in torchvision."""
 
 import math
 from typing import NamedTuple
@@ -26,11 +26,11 @@ def whole(batch_size) -> Boxes:
 def random_resized(draws: dict, log_ratio: tf.Tensor, area: tuple, aspect: tuple) -> Boxes:
     """Draws boxes whose area fraction a and log aspect ratio l are uniform over all pairs that fit into the image.
 
-    torchvision's RandomResizedCrop draws (a, l) uniformly up to ten times until the box fits, else takes a centre
-    crop. This is the limit of that rule with no end of tries, drawn without any: given l, a box fits while
-    a <= exp(-|l - r|), with r the image's own log ratio, so l has density max(0, min(a_max, exp(-|l - r|)) - a_min),
-    whose integral is closed and is inverted; a is then uniform. Boxes are not rounded to whole pixels. Where nothing
-    fits (a long panorama), the largest box of the nearest allowed aspect ratio is placed at random.
+    torchvision's RandomResizedCrop draws (a, l) uniformly up to ten times until the box fits, else takes a center crop.
+    This is the limit of that rule with no end of tries, drawn without any: given l, a box fits while a <= exp(-|l -
+    r|), with r the image's own log ratio. So l has density max(0, min(a_max, exp(-|l - r|)) - a_min), whose integral is
+    known in closed form and is inverted; a is then uniform. Boxes are not rounded to whole pixels. Where nothing fits
+    (a long panorama), the largest box of the nearest allowed aspect ratio lies at a random position.
 
     Args:
         draws: see `draws.image_draws`.
@@ -56,9 +56,9 @@ def random_resized(draws: dict, log_ratio: tf.Tensor, area: tuple, aspect: tuple
 
 
 def _random_offset(u, first, last, a_min, a_max, iterations: int = 6):
-    """Draws l - r: finds where the integral of its density has reached the fraction u, by Newton's method.
+    """Draws l - r: finds where the integral of its density reaches the fraction u, by Newton's method.
 
-    The integral's slope is the density, which vanishes at worst at the ends of [first, last].
+    The slope of the integral is the density, which vanishes at worst at the ends of [first, last].
     """
     target = between(u, _fitting_area(first, a_min, a_max)[0], _fitting_area(last, a_min, a_max)[0])
     offset = between(u, first, last)
@@ -94,9 +94,9 @@ def shifted(draws: dict, padding: float) -> Boxes:
 
 
 def zoomed(draws: dict, zoom: tuple, shift: float) -> Boxes:
-    """Draws boxes that enlarge the image by a uniform factor, their centre moved by up to `shift` of its side.
+    """Draws boxes that enlarge the image by a uniform factor, their center moved by up to `shift` of its side.
 
-    They reach beyond the image where the factor is below 1 or the centre has moved.
+    They reach beyond the image where the factor is below 1 or the center has moved.
     """
     side = 1 / between(draws["zoom"], *zoom)
     top, left = (0.5 * (1 - side) + between(draws[name], -shift, shift) for name in ("crop_top", "crop_left"))
@@ -104,13 +104,13 @@ def zoomed(draws: dict, zoom: tuple, shift: float) -> Boxes:
 
 
 def inside(outer: Boxes, inner: Boxes) -> Boxes:
-    """The inner boxes, fractions of the outer ones, as fractions of the image."""
+    """Turns inner boxes, fractions of the outer ones, into fractions of the image."""
     top, left = outer.top + inner.top * outer.height, outer.left + inner.left * outer.width
     return Boxes(top, left, inner.height * outer.height, inner.width * outer.width)
 
 
 def grown(box: Boxes, factor: float) -> Boxes:
-    """The boxes enlarged about their centres."""
+    """Enlarges the boxes about their centers."""
     more = 0.5 * (factor - 1)
     top, left = box.top - more * box.height, box.left - more * box.width
     return Boxes(top, left, factor * box.height, factor * box.width)

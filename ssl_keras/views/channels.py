@@ -1,10 +1,14 @@
-"""What takes the place of colour where images are not RGB: gain, offset, gamma and sensor noise per channel.
+"""What replaces color operations where images are not RGB: gain, offset, gamma and sensor noise per channel.
 
 Saturation, hue and grayscale have no meaning for depth, spectra or microscopy channels. A recipe's strengths are kept:
-brightness and contrast act as ever, on all channels together, contrast about the mean over the channels. A saturation
-strength s gives every channel its own gain in [1 - s/2, 1 + s/2] and the image a gamma in [exp(-s/2), exp(s/2)]. A hue
-strength h gives every channel its own offset in [-h/2, h/2]. Where RGB would turn gray, the image gets Gaussian noise
-of a standard deviation up to 0.05. This is a choice of this project, no paper's.
+
+- Brightness and contrast act as ever, on all channels together; contrast is about the mean over the channels.
+- A saturation strength s gives every channel its own gain in [1 - s/2, 1 + s/2] and the image a gamma in
+  [exp(-s/2), exp(s/2)].
+- A hue strength h gives every channel its own offset in [-h/2, h/2].
+- Where RGB would turn gray, the image gets Gaussian noise of a standard deviation up to 0.05.
+
+This is a choice of this project, not of a paper.
 """
 
 import tensorflow as tf
@@ -12,7 +16,7 @@ import tensorflow as tf
 from ssl_keras.views import draws
 from ssl_keras.views.color import contrast, jitter_factors
 
-NOISE = 0.05  # largest standard deviation, of [0, 1]
+NOISE = 0.05  # largest standard deviation, of values in [0, 1]
 
 
 def jitter(images: tf.Tensor, draw: dict, policy, key: draws.Key) -> tf.Tensor:

@@ -1,14 +1,14 @@
-"""Colour jitter and grayscale of a view as one affine map of its colours.
+"""Color jitter and grayscale of a view as one affine map of its colors.
 
 In luma and chroma (YIQ) brightness and contrast scale both, contrast adds a share of the mean luma, saturation scales
-chroma, hue turns it and grayscale removes it. So, but for clipping, all of them commute: a random order has no effect,
-and together they are one 3x3 matrix per image, followed by contrast about the view's mean luma:
+chroma, hue turns it and grayscale removes it. So, except for clipping, all of them commute: a random order has no
+effect. Together they are one 3x3 matrix per image, followed by contrast about the view's mean luma:
 
     y = b (Y 1 + s R(hue) (x - Y 1)),    view = c y + (1 - c) mean(luma(y)),    Y = luma(x).
 
-Two departures from torchvision's ColorJitter, whose size is in docs/views.md: values are clipped once, at the end, not
-after every operation, and hue turns the chroma plane of YIQ where torchvision walks along HSV's hexagon. The module
-`exact_color` has neither.
+There are two departures from torchvision's ColorJitter; docs/views.md says how large they are. Values are clipped once,
+at the end, not after every operation; and hue turns the chroma plane of YIQ where torchvision walks along HSV's
+hexagon. The module `exact_color` has neither.
 """
 
 import math
@@ -31,7 +31,7 @@ def jitter_factors(draws: dict, policy) -> dict[str, tf.Tensor]:
     """Draws the factors of brightness, contrast and saturation (unchanged: 1) and of hue (turns, unchanged: 0).
 
     As in torchvision, a strength s gives factors uniform in [max(0, 1 - s), 1 + s] and hue shifts in [-s, s] turns. The
-    jitter's probability gates all four together. Each is float32 [B].
+    jitter's probability decides on all four together. Each is float32 [B].
     """
     on = draws["jitter"] < policy.jitter
     factors = {}

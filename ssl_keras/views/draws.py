@@ -1,9 +1,9 @@
-"""Random draws that are a function of (seed, step, view, quantity, image) alone.
+"""Draws: random numbers that are a function of (seed, step, view, quantity, image) alone.
 
 The generator is Threefry-2x32 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), written out in
-32-bit integer arithmetic: `tf.random.stateless_uniform` gives other numbers inside XLA than outside. The image's
-place in the global batch is part of the counter, so each replica draws its own slice of what one replica would
-draw. Every quantity has its own counter: switching an operation off leaves the draws of the others as they were.
+32-bit integer arithmetic: `tf.random.stateless_uniform` gives other numbers inside XLA than outside. The image's place
+in the global batch is part of the counter, so each replica draws its own slice of what one replica would draw. Every
+quantity has its own counter: switching an operation off leaves the draws of the others as they were.
 """
 
 import math

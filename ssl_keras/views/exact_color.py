@@ -1,7 +1,7 @@
-"""Colour jitter and grayscale one operation after the other, as torchvision's ColorJitter carries them out.
+"""Color jitter and grayscale one operation after the other, as torchvision's ColorJitter carries them out.
 
-Values are clipped after every operation, in a random order per image, and hue is shifted in HSV. Slower than `color`,
-which composes them; there for comparison, and for who wants it.
+Values are clipped after every operation, in a random order per image, and hue is shifted in HSV. This is slower than
+`color`, which composes the operations. It is there for comparison and for those who want it.
 """
 
 from itertools import permutations
@@ -14,7 +14,7 @@ ORDERS = tuple(permutations(range(4)))  # of brightness, contrast, saturation, h
 
 
 def random_order(draws: dict) -> tf.Tensor:
-    """Draws one of the 24 orders of the four operations per image: int32 [B, 4], the operation at each place."""
+    """Draws one of the 24 orders of the four operations per image: int32 [B, 4], the first operation first."""
     choice = tf.cast(draws["order"] * len(ORDERS), tf.int32)
     return tf.gather(tf.constant(ORDERS, tf.int32), tf.minimum(choice, len(ORDERS) - 1))
 
@@ -23,8 +23,8 @@ def jitter(images: tf.Tensor, draws: dict, policy) -> tf.Tensor:
     """Jitters float32 [B, h, w, 3] in [0, 1], each image in its own order, and turns some to gray."""
     factors = {name: factor[:, None, None, None] for name, factor in jitter_factors(draws, policy).items()}
     order = random_order(draws)
-    for place in range(4):
-        operation = order[:, place, None, None, None]
+    for k in range(4):
+        operation = order[:, k, None, None, None]
         gray = _luma(images)
         blended = images * factors["brightness"]
         pivot = tf.reduce_mean(gray, axis=[1, 2], keepdims=True)

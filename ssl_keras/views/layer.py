@@ -9,6 +9,7 @@ from absl import logging
 
 from ssl_keras.distribute import has_accelerator
 from ssl_keras.errors import UserError
+from ssl_keras.views import policies
 from ssl_keras.views.draws import Key, image_draws
 from ssl_keras.views.policies import Policy
 from ssl_keras.views.render import FULL_SCALE, make_view
@@ -22,18 +23,18 @@ FORMS = ("auto", "dense", "banded")
 class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     """Makes random views of a batch of images.
 
-    Every draw is a function of (seed, step, view, image's place in the global batch): the same step gives the same
-    views, on any number of replicas, inside XLA and outside. All arithmetic is float32, under mixed precision too.
+    Every draw is a function of (seed, step, view, the image's place in the global batch). So the same step gives the
+    same views, on any number of replicas, inside XLA and outside. All arithmetic is float32, under mixed precision too.
     Under a strategy, call it in replica context, as a `train_step` is.
 
     Args:
-        views: one `Policy` per view, see `policies.get`.
+        views: one `Policy` per view, or the name of a recipe, see `policies.get`.
         image_size: side in pixels of the views whose policy does not state a size.
         seed: the run's seed, in [0, 2^31).
-        jit_compile: whether XLA compiles the views; None: yes, but for ragged images.
-        color: "fused", all colour operations as one matrix, or "exact", one by one as torchvision does.
-        form: of the resampling matrices, "dense", "banded", or "auto": banded where XLA compiles for a CPU and the view
-            has `resample.SMALLEST_BANDED` pixels or more.
+        jit_compile: whether XLA compiles the views; None: yes, except for ragged images.
+        color: "fused": all color operations as one matrix; "exact": one by one, as torchvision does.
+        form: form of the resampling matrices: "dense", "banded", or "auto": banded where XLA compiles for a CPU and the
+            view has `resample.SMALLEST_BANDED` pixels or more.
     """
 
     def __init__(self, views, image_size, seed=0, jit_compile=None, color="fused", form="auto", **kwargs):
@@ -44,6 +45,7 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             raise UserError(f"color={color!r} is unknown: use {' or '.join(COLORS)}")
         if form not in FORMS:
             raise UserError(f"form={form!r} is unknown: use one of {', '.join(FORMS)}")
+        views = policies.get(views, image_size) if isinstance(views, str) else views
         self.views = tuple(policy.sized(image_size) for policy in views)
         self.image_size, self.seed, self.jit_compile, self.color, self.form = image_size, seed, jit_compile, color, form
         # Views of one policy share one compiled function: a multi-crop recipe of eight views has two.
@@ -57,13 +59,13 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         """Makes the views of one step.
 
         Args:
-            inputs: images [b, H, W, C]: uint8 in 0..255, uint16 in 0..65535 or float in [0, 1], of any number of
+            inputs: images [b, H, W, C]: uint8 in 0..255, uint16 in 0..65535 or float in [0, 1], with any number of
                 channels; or a single image [H, W, C]; or a ragged batch of images of different sizes; or a dict with
                 such "images" (and "sizes"), whose other entries are passed on.
             sizes: float32 [b, 2], true height and width of each image before it was squashed to the canvas; None: the
                 image's own. Crops are drawn in the true geometry.
             step: int64 scalar, e.g. `optimizer.iterations`; None: drawn at random.
-            within: `boxes.Boxes`, what of each image the views are made of, see `render.make_view`; None: all.
+            within: `boxes.Boxes`, the part of each image that views are made of, see `render.make_view`; None: all.
 
         Returns:
             A list with one float32 [b, s_v, s_v, C] in [0, 1] per view; for a dict, the dict with this as "images".
@@ -166,8 +168,8 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
 class RandomView(RandomViews):
     """Makes one random view of each image, as a layer that composes with keras-cv's: images in, images out.
 
-    It takes what `RandomViews` takes, with a single policy. Values of the result lie in [0, 1], so layers that follow
-    must be given that `value_range`.
+    It takes what `RandomViews` takes, with a single policy. The result lies in [0, 1], so layers that follow must be
+    given that `value_range`.
     """
 
     def _packed(self, inputs, views):
@@ -184,13 +186,13 @@ def _tensors(inputs):
 
 
 def center_view(images: tf.Tensor, image_size: int, sizes=None, crop: float | None = None) -> tf.Tensor:
-    """Resizes images for evaluation, antialiased, without any draw.
+    """Resizes images for evaluation, antialiased, without any random draw.
 
     Args:
         images: as in `RandomViews.call`, [b, H, W, C].
         image_size: side of the result in pixels.
         sizes: float32 [b, 2], true height and width of each image; None: the canvas's own.
-        crop: None: the whole canvas, squashed; else the centre square whose side is this fraction of the image's
+        crop: None: the whole canvas, squashed; else the central square whose side is this fraction of the image's
             shorter side in true geometry (224 / 256 is the usual one).
 
     Returns:

@@ -1,6 +1,6 @@
 """The augmentation recipes of the papers, as data.
 
-A `Policy` describes one view; a recipe is the tuple of the views that its method takes from each image.
+A `Policy` describes one view. A recipe is a tuple of policies: one for each view that its method takes of an image.
 """
 
 import math
@@ -23,7 +23,7 @@ class Policy:
     """
 
     size: int | None = None  # side of the view in pixels; None: the run's image size
-    relative_size: float = 1.0  # of the image size, where `size` is None; made a multiple of 8 below 1
+    relative_size: float = 1.0  # fraction of the image size, where `size` is None; below 1: made a multiple of 8
     crop_area: tuple[float, float] | None = (0.08, 1.0)  # fraction of the image's area; None: the whole image
     crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)  # width / height, log-uniform
     crop_padding: tuple[int, int] | None = None  # (p, side): instead, the whole image moved by up to p of side pixels
@@ -31,7 +31,7 @@ class Policy:
     zoom_shift: float = 0.0  # and moved by up to this fraction of its side; beyond its ends lies its mirror image
     interpolation: str = "bilinear"  # or "bicubic"; antialiased
     flip: float = 0.5  # probability of mirroring left and right
-    blur: float = 0.0  # probability (computed with the geometry: it commutes with all of the colour but clipping)
+    blur: float = 0.0  # probability (computed with the geometry: it commutes with all color operations but clipping)
     blur_sigma: tuple[float, float] = (0.1, 2.0)  # pixels
     blur_kernel: float | None = None  # kernel length, a fraction of the view's side, made odd; None: uncut, as Pillow's
     tilt: float = 0.0  # largest rotation in degrees; what turns in is the image around the view, mirrored at its ends
@@ -42,7 +42,7 @@ class Policy:
     saturation: float = 0.0
     hue: float = 0.0
     grayscale: float = 0.0  # probability
-    component_gain: tuple[float, float] | None = None  # factors of the principal components of colour, log-uniform
+    component_gain: tuple[float, float] | None = None  # factors of the principal components of color, log-uniform
     hsv_power: tuple[float, float] | None = None  # log-uniform, of saturation and value, which are then
     hsv_gain: tuple[float, float] = (1.0, 1.0)  # scaled, log-uniform,
     hsv_shift: float = 0.0  # and shifted by up to this much, as is the hue
@@ -68,7 +68,7 @@ class Policy:
             raise UserError(f"crop_area={self.crop_area} must be (smallest, largest), fractions in (0, 1]")
 
     def _check_numbers(self, name: str, kind: str):
-        """Refuses what is no number, or no pair of a smaller and a larger one, where a field is of that kind."""
+        """Raises UserError where a field should be a number, or a pair (smallest, largest), and is not."""
         value = getattr(self, name)
         if kind == str(str) or (value is None and "None" in kind):
             return
@@ -88,7 +88,7 @@ class Policy:
 
     @property
     def blur_radius(self) -> int:
-        """Taps on each side of the blur kernel's centre, at most four standard deviations (2e-5 lie beyond in sum)."""
+        """Taps on each side of the blur kernel's center, at most four standard deviations (2e-5 lie beyond in sum)."""
         if not self.blur:
             return 0
         uncut = round(4 * self.blur_sigma[1])
@@ -111,8 +111,8 @@ EXEMPLAR = Policy(
     component_gain=(0.5, 2.0), hsv_power=(0.25, 4.0), hsv_gain=(0.7, 1.4), hsv_shift=0.1,
 )  # fmt: skip
 
-# Instance discrimination (Wu et al. 2018); MoCo (He et al. 2020) takes it over. CIFAR-10: without flips. Their code
-# turns images gray before the jitter, which is the same where colours are composed (`color`), not in `exact_color`.
+# Instance discrimination (Wu et al. 2018); MoCo (He et al. 2020) uses it too. CIFAR-10: without flips. Their code
+# turns images gray before the jitter, which is the same where colors are composed (`color`), not in `exact_color`.
 INSTDISC = Policy(
     crop_area=(0.2, 1.0),
     jitter=1.0, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4, grayscale=0.2,
@@ -123,7 +123,7 @@ INSTDISC_CIFAR = replace(INSTDISC, flip=0.0)
 # SimCLR and BYOL cuts it at a tenth of the view's side. The CIFAR-10 recipes have none.
 TENTH = 0.1
 
-# MoCo v2 (Chen et al. 2020), taken over by SimSiam (Chen & He 2021).
+# MoCo v2 (Chen et al. 2020); SimSiam (Chen & He 2021) uses it too.
 MOCO_V2 = Policy(
     crop_area=(0.2, 1.0),
     jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1, grayscale=0.2, blur=0.5,
@@ -133,7 +133,7 @@ SIMSIAM_CIFAR = replace(MOCO_V2, blur=0.0)  # appendix D
 
 
 def simclr(strength: float = 1.0, blur: float = 0.5) -> Policy:
-    """SimCLR (Chen et al. 2020), appendix A, at a strength of colour distortion; CIFAR-10 (B.9): 0.5 without blur."""
+    """SimCLR (Chen et al. 2020), appendix A, at a strength of color distortion; CIFAR-10 (B.9): 0.5 without blur."""
     return Policy(
         interpolation="bicubic",
         jitter=0.8, brightness=0.8 * strength, contrast=0.8 * strength, saturation=0.8 * strength, hue=0.2 * strength,
@@ -147,8 +147,8 @@ BYOL_1 = Policy(
     jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, grayscale=0.2, blur=1.0, blur_kernel=TENTH,
 )  # fmt: skip
 BYOL_2 = replace(BYOL_1, blur=0.1, solarize=0.2)
-# Barlow Twins (Zbontar et al. 2021) takes them over, in Pillow; VICReg (Bardes et al. 2022) as well in its code, while
-# its paper's appendix C.1 has two views alike, as here.
+# Barlow Twins (Zbontar et al. 2021) uses them too, in Pillow. So does VICReg's code (Bardes et al. 2022); its paper's
+# appendix C.1 has two equal views, as here.
 BARLOW_1, BARLOW_2 = (replace(policy, blur_kernel=None) for policy in (BYOL_1, BYOL_2))
 VICREG = replace(BARLOW_1, blur=0.5, solarize=0.1)
 
@@ -241,7 +241,7 @@ def pair(first: str, second: str | None = None) -> tuple[Policy, Policy]:
     """The recipe of one cell of SimCLR's figure 5: two operations on one view, none on the other.
 
     The paper crops both views alike before; here the other view is the whole image. Operations are applied in the order
-    of `Policy`'s fields, so that cells mirrored at the diagonal are the same.
+    of `Policy`'s fields, so cells mirrored at the diagonal are the same.
     """
     operations = (first,) if second is None or second == first else (first, second)
     _check("study", operations, PAIR_OPERATIONS)

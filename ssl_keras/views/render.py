@@ -1,4 +1,4 @@
-"""How one view of a batch is computed: geometry, then colour, then what is pointwise."""
+"""How one view of a batch is computed: geometry, then color, then what is pointwise."""
 
 from collections.abc import Callable
 
@@ -31,13 +31,13 @@ def make_view(
         policy: what the view is, with its size settled.
         images: [B, H, W, C], values from 0 to the `FULL_SCALE` of their dtype.
         sizes: float32 [B, 2], true height and width of each image.
-        draw: what is drawn for each image, see `draws.image_draws`.
+        draw: the draws of each image, see `draws.image_draws`.
         key: what the draws for channels and pixels depend on.
-        exact: colour operations one by one, see `exact_color`, not composed.
-        banded: the form of the resampling matrices, see `resample`.
+        exact: whether color operations go one by one, see `exact_color`, instead of composed.
+        banded: whether the resampling matrices are banded, see `resample`.
         extents: float32 [B, 2], height and width in pixels of the part of the canvas that holds the image; None: all.
-        within: what of each image the view is made of, as if it were all; but where the policy reaches beyond it, the
-            image around it is seen. None: the whole image.
+        within: the part of each image that the view is made of, as if it were the whole image; but where the policy
+            reaches beyond it, the image around it is seen. None: the whole image.
 
     Returns:
         float32 [B, s, s, C] in [0, 1].
@@ -48,7 +48,7 @@ def make_view(
     full_scale = FULL_SCALE[images.dtype.name]
 
     if rgb and colored and not exact:
-        # Where the colours are mixed only decides on the speed: before dense products, after banded ones.
+        # Colors are mixed before dense products and after banded ones. That changes the speed only.
         mixing, factor = color.mixing_matrix(draw, policy), color.jitter_factors(draw, policy)["contrast"]
         dense = horizontal.first is None
         view = resample(images, vertical, horizontal, full_scale, mixing if dense else None, columns=columns)

@@ -1,8 +1,8 @@
 """Crop, flip, antialiased resize and Gaussian blur as one small matrix per image and axis.
 
 All four are linear along each axis, so a view's geometry is `A_v X A_h^T`. The rows of A hold the resampling kernel,
-stretched by the scale where the image shrinks (antialiasing) and normalised, as Pillow's `Image.resize(box=...)` has
-them; blur is a band matrix times A. A row has few non-zeros, all near its place in the canvas, so A has two forms: one
+stretched by the scale where the image shrinks (antialiasing) and normalized, as in Pillow's `Image.resize(box=...)`.
+Blur is a band matrix times A. A row has few non-zeros, all near its position in the canvas. So A has two forms: one
 dense matrix, or blocks of rows that each see a short window of the canvas. Blocks cost a gather and save most of the
 arithmetic: a third of a view's time at 224 px on CPUs (docs/views.md).
 """
@@ -36,7 +36,7 @@ class Matrix(NamedTuple):
     """One matrix per image: rows in n blocks of b, each of which sees k columns.
 
     weights: float32 [B, n, b, k]. first: int32 [B, n], the windows' first columns; None: one block that sees them all.
-    transposed: whether the weights are [B, 1, k, b] instead, which products from the right take a third less time for.
+    transposed: whether the weights are [B, 1, k, b] instead, with which products from the right take a third less time.
     """
 
     weights: tf.Tensor
@@ -84,27 +84,27 @@ def resampling_matrix(
         extent: float32 [B], how many pixels of the canvas hold the image; None: all.
         banded: whether to build the form in blocks.
         transposed: whether to build a dense matrix with its rows along the last axis.
-        mirrored: whether the image goes on beyond its ends as its own mirror image, in a matrix that is not `banded`;
-            False: it ends in black.
+        mirrored: whether the image goes on beyond its ends as its own mirror image (only where not `banded`). False: it
+            ends in black.
 
     Returns:
-        The matrices, size_out x size_in. Rows sum to 1, but for those that see nothing of the image, which are zero.
+        The matrices, size_out x size_in. Rows sum to 1, except for rows that see nothing of the image, which are zero.
     """
     kernel, support = KERNELS[interpolation]
     radius = 0 if blur_kernel is None else blur_kernel.shape[-1] // 2
     block = _block_length(size_out) if banded else size_out
 
-    # The rows of each block and of `radius` neighbours on both sides, [1, n, b + 2r].
+    # The rows of each block and of `radius` neighbors on both sides, [1, n, b + 2r].
     row = tf.range(0, size_out, block)[:, None] + tf.range(-radius, block + radius)
     row = tf.cast(tf.clip_by_value(row, 0, size_out - 1), tf.float32)[None]
     if flip is not None:
         row = tf.where(flip[:, None, None], size_out - 1 - row, row)
     scale = (length / size_out)[:, None, None]
     stretch = tf.maximum(scale, 1.0)
-    centre = start[:, None, None] + (row + 0.5) * scale  # [B, n, b + 2r], in canvas pixels
+    center = start[:, None, None] + (row + 0.5) * scale  # [B, n, b + 2r], in canvas pixels
     if mirrored:
         end = tf.cast(size_in, tf.float32) if extent is None else extent[:, None, None]
-        centre = end - tf.abs(end - tf.math.floormod(centre, 2 * end))
+        center = end - tf.abs(end - tf.math.floormod(center, 2 * end))
 
     window = size_in
     if banded:
@@ -114,21 +114,21 @@ def resampling_matrix(
         window, first = size_in, None
         column = tf.range(size_in)[None, None]
     else:
-        lowest = tf.minimum(centre[:, :, 0], centre[:, :, -1]) - support * stretch[:, :, 0]
+        lowest = tf.minimum(center[:, :, 0], center[:, :, -1]) - support * stretch[:, :, 0]
         first = tf.clip_by_value(tf.cast(tf.floor(lowest + 0.5), tf.int32), 0, size_in - window)
         column = first[:, :, None] + tf.range(window)
     pixels, rows = (-2, -1) if transposed else (-1, -2)  # axes of the weights
     column = tf.expand_dims(tf.cast(column, tf.float32), rows)
     nearness = tf.expand_dims(tf.math.reciprocal(stretch), pixels)
-    weights = kernel((column + 0.5 - tf.expand_dims(centre, pixels)) * nearness)  # b + 2r rows
+    weights = kernel((column + 0.5 - tf.expand_dims(center, pixels)) * nearness)  # b + 2r rows
     if extent is not None:
         weights = tf.where(column < extent[:, None, None, None], weights, 0.0)
     weights = weights * tf.math.reciprocal_no_nan(tf.reduce_sum(weights, axis=pixels, keepdims=True))
     if radius:
         taps = tf.unstack(blur_kernel[:, :, None, None, None], axis=1)
         slices = [slice(k, k + block) for k in range(len(taps))]
-        neighbours = [weights[..., part] if transposed else weights[..., part, :] for part in slices]
-        weights = tf.add_n([tap * neighbour for tap, neighbour in zip(taps, neighbours)])
+        neighbors = [weights[..., part] if transposed else weights[..., part, :] for part in slices]
+        weights = tf.add_n([tap * neighbor for tap, neighbor in zip(taps, neighbors)])
     return Matrix(weights, first, transposed)
 
 
@@ -137,10 +137,10 @@ def gaussian_kernel(sigma: tf.Tensor, radius: int) -> tf.Tensor:
 
     Args:
         sigma: float32 [B], standard deviation in pixels; 0 gives the identity.
-        radius: the kernel has 2 radius + 1 taps.
+        radius: int r; the kernel has 2r + 1 taps.
 
     Returns:
-        float32 [B, 2 radius + 1].
+        float32 [B, 2r + 1].
     """
     distance = tf.range(-radius, radius + 1, dtype=tf.float32)
     exponent = tf.square(distance) / (2.0 * tf.square(tf.maximum(sigma, 1e-3))[:, None])
@@ -166,10 +166,10 @@ def resample(
         full_scale: the value that becomes 1.
         mixing: float32 [B, C, C] that maps the channels of every pixel first; None: the identity. For dense matrices
             only, where it costs next to nothing.
-        clip: whether to clip to [0, 1] between the products, of which the horizontal one comes first: Pillow does, and
+        clip: whether to clip to [0, 1] between the products, of which the horizontal one comes first. Pillow does this;
             it matters where the kernel has negative lobes.
-        columns: the images as [B, W, H, C], for a banded `horizontal`; None: transposed here. Several views of the same
-            images save what each would spend on it.
+        columns: the images as [B, W, H, C], for a banded `horizontal`; None: transposed here. Give it where several
+            views are made of the same images, so that they are transposed once.
 
     Returns:
         float32 [B, h, w, C].

@@ -1,4 +1,4 @@
-"""Where the seed patch of an image lies: the part that all views of a surrogate class show (Exemplar-CNN)."""
+"""Where the seed patch of an image lies: the part that all views of a class show (Exemplar-CNN)."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,14 +8,14 @@ from ssl_keras.views import draws
 from ssl_keras.views.boxes import Boxes
 from ssl_keras.views.render import FULL_SCALE
 
-FLAT = 1e-12  # added to squared gradients: in a flat image every place is as good as any other
+FLAT = 1e-12  # added to squared gradients: in a flat image every position is as good as any other
 
 
 class SeedBoxes:
     """A square of each image, drawn in proportion to its mean squared gradient (Dosovitskiy et al. 2014, section 3.1).
 
     It is a function of the seed and of the image's index: the same in every epoch. Nothing is cut: views of the seed
-    see the image around it. The authors draw a patch of one of four sizes, and look at squared differences from a
+    patch see the image around it. The authors draw a patch of one of four sizes, and look at squared differences from a
     low-passed image.
 
     Args:
@@ -23,7 +23,7 @@ class SeedBoxes:
         seed: the run's, in [0, 2^31).
     """
 
-    STEP = 2**31 - 1  # stands for no step: the draws of every epoch
+    STEP = 2**31 - 1  # stands for no step: the draws are the same in every epoch
 
     def __init__(self, share: float = 0.75, seed: int = 0):
         if not 0 < share <= 1:
@@ -31,12 +31,13 @@ class SeedBoxes:
         self.share, self.seed = share, seed
 
     def __call__(self, images: tf.Tensor, sizes: tf.Tensor, index: tf.Tensor) -> Boxes:
-        """Draws the seeds.
+        """Draws the seed patches.
 
         Args:
             images: canvases [b, S, S, C] of any pixel type.
-            sizes: float32 [b, 2], true height and width: a square of the image is none of a canvas it was squashed to.
-            index: int64 [b], the images' places in the data.
+            sizes: float32 [b, 2], true height and width: a square of the image is no square of a canvas to which the
+                image was squashed.
+            index: int64 [b], each image's number in the data.
 
         Returns:
             Boxes inside the images, whole pixels of the canvas.
@@ -49,7 +50,7 @@ class SeedBoxes:
         reached = tf.cumsum(tf.reshape(energy, [-1, side**2]), axis=1)
         chosen = tf.reduce_sum(tf.cast(reached <= u * reached[:, -1:], tf.int32), axis=1, keepdims=True)
         corner = tf.cast(tf.concat([chosen // side, chosen % side], axis=1), tf.float32)
-        corner = tf.minimum(corner, side - patch)  # rounding may lead past the last place
+        corner = tf.minimum(corner, side - patch)  # rounding may lead past the last position
         return Boxes(*tf.unstack(corner / side, axis=1), *tf.unstack(patch / side, axis=1))
 
 

@@ -1,6 +1,6 @@
 """Operations that only studies of augmentation use: quarter turns, cutout, Sobel gradients, noise.
 
-Chen et al. 2020 (SimCLR), figures 4 and 5. All take and give float32 [B, s, s, C] in [0, 1].
+Chen et al. 2020 (SimCLR), figures 4 and 5. All take and return float32 [B, s, s, C] in [0, 1].
 """
 
 import tensorflow as tf
@@ -17,12 +17,12 @@ def quarter_turn(images: tf.Tensor, draw: dict, probability: float) -> tf.Tensor
 
 
 def cutout(images: tf.Tensor, draw: dict, probability: float, side: tuple[float, float]) -> tf.Tensor:
-    """Blackens a square inside the image, its side a fraction in `side` of the image's."""
+    """Blackens a square inside the image; its side is a fraction in `side` of the image's."""
     length = tf.where(draw["cutout"] < probability, draws.between(draw["cutout_side"], *side), 0.0)
     kept = []
     for start, pixels in (("cutout_top", images.shape[1]), ("cutout_left", images.shape[2])):
-        place = (tf.range(pixels, dtype=tf.float32) + 0.5) / pixels - (draw[start] * (1 - length))[:, None]
-        kept.append((place < 0) | (place >= length[:, None]))
+        position = (tf.range(pixels, dtype=tf.float32) + 0.5) / pixels - (draw[start] * (1 - length))[:, None]
+        kept.append((position < 0) | (position >= length[:, None]))
     return tf.where((kept[0][:, :, None] | kept[1][:, None])[..., None], images, 0.0)
 
 

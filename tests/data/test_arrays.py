@@ -6,7 +6,8 @@ from PIL import Image
 
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
 from ssl_keras.data.canvases.probe import probe
-from ssl_keras.data.splits import open_source, take, train_and_test
+from ssl_keras.data.sources import open_source
+from ssl_keras.data.splits import take, train_and_test
 
 
 def saved(tmp_path, array, labels=None):

@@ -29,7 +29,7 @@ def served(data):
 
 
 def palette_of(colours, entry=4):
-    """BGR entries of RGB colours."""
+    """BGR entries of RGB colors."""
     return b"".join(bytes([b, g, r]) + bytes(entry - 3) for r, g, b in colours)
 
 
@@ -58,7 +58,7 @@ def test_palettes(depth, size):
 
 @pytest.mark.parametrize("depth", [4, 8])
 @pytest.mark.parametrize(
-    "colours", [[(0, 0, 0), (255, 255, 255)], [(k, k, k) for k in range(16)]], ids=["black", "dark"]
+    "colors", [[(0, 0, 0), (255, 255, 255)], [(k, k, k) for k in range(16)]], ids=["black", "dark"]
 )
 def test_few_gray_colours_in_more_bits(depth, colours):
     numbers = RNG.integers(0, len(colours), (H, W))
@@ -68,7 +68,7 @@ def test_few_gray_colours_in_more_bits(depth, colours):
 
 def test_a_number_outside_the_palette_is_refused():
     data = bmp(rows(np.full((H, W), 9), 8), W, H, 8, table=palette_of([(1, 2, 3)] * 4), colours=4)
-    with pytest.raises(ValueError, match="colour 9 of a palette of 4"):
+    with pytest.raises(ValueError, match="color 9 of a palette of 4"):
         decodable(data)
 
 

@@ -10,7 +10,8 @@ from ssl_keras.data.canvases.memory import Canvases, CanvasSpec, load_canvases
 from ssl_keras.data.canvases.pipeline import BadFilesError
 from ssl_keras.data.canvases.probe import probe
 from ssl_keras.data.canvases.streams import StreamedCanvases
-from ssl_keras.data.splits import open_source, take
+from ssl_keras.data.sources import open_source
+from ssl_keras.data.splits import take
 
 
 def gray_files(root, count, bad=()):
@@ -68,12 +69,6 @@ def test_a_resumed_run_is_told_that_its_data_has_changed(tmp_path):
         canvases.expect_bad([4])
     with pytest.raises(ValueError, match=r"can be read again: number 9.*start a new run"):
         canvases.expect_bad([4, 9, 17])
-
-
-def test_progress_reaches_the_end(tmp_path):
-    calls = []
-    load_canvases(gray_files(tmp_path, 5), CanvasSpec(4, 1), progress=lambda done, total: calls.append((done, total)))
-    assert calls[-1] == (5, 5)
 
 
 def test_streamed_batches_equal_those_in_memory(tmp_path):

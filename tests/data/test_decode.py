@@ -171,7 +171,7 @@ def test_canvas_of_its_own_size_is_the_image():
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_canvas_is_squashed_with_antialiasing(dtype):
-    # Stripes of one pixel average to gray; without antialiasing they would alias to one of the two colours.
+    # Stripes of one pixel average to gray; without antialiasing they would alias to one of the two colors.
     high = {"uint8": 200, "uint16": 50_000, "float32": 0.8}[dtype]
     image = np.zeros((40, 64, 1), dtype)
     image[:, ::2] = high

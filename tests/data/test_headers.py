@@ -159,7 +159,7 @@ def test_animated_webp_is_refused_by_the_graph_and_read_in_training():
 
 
 def gif_of(frame, canvas, at=(0, 0), clear=None, own_table=False, table=None):
-    """A GIF of one frame of colour numbers at a place of a canvas (height, width)."""
+    """A GIF of one frame of color numbers at a place of a canvas (height, width)."""
     table = bytes(range(3, 51)) if table is None else table
     # Five bits a code; a new start (16) after each dozen, before codes grow longer; 17 ends.
     dozens = [frame.ravel()[k : k + 12] for k in range(0, frame.size, 12)]
@@ -192,7 +192,7 @@ def test_gif_on_its_canvas_over_white(own_table, clear, at, canvas):
     expected = np.full((max(canvas[0], at[0] + 6), max(canvas[1], at[1] + 9), 3), 255, np.uint8)
     expected[at[0] : at[0] + 6, at[1] : at[1] + 9] = colours[frame]
     np.testing.assert_array_equal(served(data), expected)
-    if canvas != (0, 0) and (clear is not None or at == (0, 0)):  # else Pillow paints its background colour
+    if canvas != (0, 0) and (clear is not None or at == (0, 0)):  # else Pillow paints its background color
         pillow = over_white(np.asarray(Image.open(io.BytesIO(data)).convert("RGBA")))
         np.testing.assert_array_equal(served(data), pillow)
 
@@ -378,7 +378,7 @@ def test_jpeg_xl_and_other_formats_are_named():
 
 def test_a_folder_with_all_of_them_names_those_that_cannot_be_read(tmp_path):
     from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
-    from ssl_keras.data.splits import open_source
+    from ssl_keras.data.sources import open_source
 
     baseline = encoded(image("RGB"), "JPEG")
     files = {
@@ -421,10 +421,12 @@ for bad in [*webp_seeds()[-5:], b"no image"]:
 
 
 def test_a_server_outlives_a_bad_request(tmp_path):
-    from ssl_keras.export import build_encoder, save_saved_model
+    from ssl_keras.encoders.encoder import build_encoder
+    from ssl_keras.export import saved_model
     from ssl_keras.nn.backbones import build_backbone
 
-    save_saved_model(build_encoder(build_backbone("resnet8", 16, 3, width=0.25, seed=0), "uint8"), 20, f"{tmp_path}/m")
+    encoder = build_encoder(build_backbone("resnet8", 16, 3, width=0.25, seed=0), "uint8", canvas_size=20)
+    saved_model.write(encoder, f"{tmp_path}/m", saved_model.Options())
     done = subprocess.run([sys.executable, "-c", SERVE_ANIMATED, f"{tmp_path}/m"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["animated"] * 5 + ["refused"]

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from ssl_keras.data.folders.image_tree import image_tree
-from ssl_keras.data.sources.folder import open_folder
+from ssl_keras.data.sources import open_source
 
 
 def write(root, *names):
@@ -24,10 +24,10 @@ def test_linked_class_folders_and_files_are_read(tmp_path):
     for name in ("dog", "wolf"):  # one folder under two names is two classes
         link(tmp_path, f"data/{name}", "../store/a")
     link(tmp_path, "data/cat/2.png", tmp_path / "store/a/1.png")
-    source = open_folder(str(tmp_path / "data"))
+    source = open_source(f"folder:{tmp_path}/data")
     assert source.class_names == ("cat", "dog", "wolf") and source.labels.tolist() == [0, 0, 1, 1, 2, 2]
     link(tmp_path, "all", "data")
-    assert len(open_folder(str(tmp_path / "all"))) == len(open_folder(f"{tmp_path}/all/")) == 6
+    assert len(open_source(f"folder:{tmp_path}/all")) == len(open_source(f"folder:{tmp_path}/all/")) == 6
 
 
 @pytest.mark.parametrize("target", [".", "..", "../..", "/"])
@@ -72,7 +72,7 @@ def test_what_is_passed_over_is_counted_and_said(tmp_path):
     ]
     (tmp_path / "a/1.png").unlink()
     with pytest.raises(ValueError, match=r"no images below .*; passed over 6 files .*2 \.heic"):
-        open_folder(str(tmp_path))
+        open_source(f"folder:{tmp_path}")
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,6 @@ def test_thumbnails_and_deleted_files_are_no_images(tmp_path, name):
 def test_a_name_that_is_no_utf8_can_be_printed(tmp_path):
     os.close(os.open(os.fsencode(tmp_path) + b"/\xe9.png", os.O_CREAT))
     os.close(os.open(os.fsencode(tmp_path) + b"/\xe9.heic", os.O_CREAT))
-    source = open_folder(str(tmp_path))
+    source = open_source(f"folder:{tmp_path}")
     assert (*source.remarks, source.describe(0))[-1].encode() == f"{tmp_path}/\\xe9.png".encode()
     assert source.remarks[0].endswith("first: \\xe9.heic")

@@ -11,7 +11,7 @@ from ssl_keras.data.canvases.pipeline import BadFilesError
 from ssl_keras.data.canvases.probe import probe
 from ssl_keras.data.formats import size
 from ssl_keras.data.reasons import encoded_reason, examples, list_bad
-from ssl_keras.data.splits import open_source
+from ssl_keras.data.sources import open_source
 from ssl_keras.files import read_json, shown, write_json, write_text
 from tests.data.tiffs import tiff
 

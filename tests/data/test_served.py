@@ -17,7 +17,8 @@ from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
 from ssl_keras.data.canvases.pipeline import BadFilesError
 from ssl_keras.data.canvases.served import ServedCanvases
 from ssl_keras.data.canvases.streams import StreamedCanvases
-from ssl_keras.data.splits import open_source, take
+from ssl_keras.data.sources import open_source
+from ssl_keras.data.splits import take
 from tests.data.test_sources import write_records
 from tests.runs import TINY, losses, run_tool
 

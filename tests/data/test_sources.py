@@ -6,7 +6,8 @@ import tensorflow as tf
 from PIL import Image
 
 from ssl_keras.data.formats.decode import decode
-from ssl_keras.data.splits import open_source, take, train_and_test
+from ssl_keras.data.sources import open_source
+from ssl_keras.data.splits import take, train_and_test
 
 
 def write_folder(root, files):

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
 from ssl_keras.data.canvases.probe import probe
-from ssl_keras.data.splits import open_source, train_and_test
+from ssl_keras.data.sources import open_source
+from ssl_keras.data.splits import train_and_test
 
 PNG = tf.io.encode_png(np.zeros((4, 4, 3), np.uint8)).numpy()
 PIXELS = [0] * 48

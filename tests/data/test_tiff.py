@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from ssl_keras.data.formats.decode import decode
 from ssl_keras.data.formats.tiff import tiff_pixels
 from ssl_keras.data.formats.transcode import decodable
-from ssl_keras.data.splits import open_source
+from ssl_keras.data.sources import open_source
 from tests.data.tiffs import LZW, NONE, PACKBITS, ZIP, ZSTD, file_of, tiff
 
 WHITE_IS_ZERO, GRAY, RGB, PALETTE, CMYK = 0, 1, 2, 3, 5
@@ -187,8 +187,8 @@ def test_of_many_pages_the_first_is_read():
         (tiff(numbers(8, 5), 8, RGB, t338=(0, 0)), "TIFF of 5 bands"),
         (tiff(numbers(8, 13), 8, GRAY, planar=True), "TIFF of 13 bands"),
         (tiff(numbers(8, 2), 8, GRAY, t338=(0,)), "TIFF of 2 bands"),
-        (tiff(numbers(8, 3), 8, 8), "TIFF in CIELab colours"),
-        (tiff(numbers(8, 3), 8, 6), "TIFF in YCbCr colours"),
+        (tiff(numbers(8, 3), 8, 8), "TIFF in CIELab colors"),
+        (tiff(numbers(8, 3), 8, 6), "TIFF in YCbCr colors"),
         (tiff(numbers(8, 3), 8, RGB, t259=(34676,)), "TIFF of the packing 34676"),
         (tiff(numbers(8, 3), 8, RGB, t258=(5, 6, 5)), "TIFF of 5 and 6 bits"),
         (tiff(numbers(8), 8, GRAY, t317=(3,), packing=ZIP), "TIFF of 8 bits with the predictor 3"),

@@ -3,6 +3,7 @@ import pytest
 
 from ssl_keras.evals import knn, linear
 from ssl_keras.evals.features import Features
+from tests.evals.judge import judged
 
 
 def brute_force(train, test, k, temperature):
@@ -28,9 +29,10 @@ def random_features(seed, n, d=6, classes=3, signal=1.0):
 
 
 @pytest.mark.parametrize("k, temperature", [(1, 0.1), (7, 0.1), (50, 0.07), (200, 0.5)])
-def test_equals_the_definition(k, temperature):
+def test_equals_the_definition(monkeypatch, k, temperature):
+    monkeypatch.setattr(knn, "ROWS", 50)
     train, test = random_features(0, 300), random_features(1, 157)
-    assert knn.evaluate(train, test, k=k, temperature=temperature, rows=50)["top1"] == pytest.approx(
+    assert judged(knn, train, test, k=k, temperature=temperature)["top1"] == pytest.approx(
         brute_force(train, test, k, temperature)
     )
 
@@ -38,34 +40,34 @@ def test_equals_the_definition(k, temperature):
 def test_length_of_features_does_not_matter():
     train, test = random_features(0, 300), random_features(1, 100)
     scaled = Features(train.x * np.linspace(1, 50, 300)[:, None].astype(np.float32), train.labels)
-    assert knn.evaluate(train, test)["top1"] == knn.evaluate(scaled, test)["top1"]
+    assert judged(knn, train, test)["top1"] == judged(knn, scaled, test)["top1"]
 
 
 def test_centering_takes_a_common_offset_away_and_is_stated():
     train, test = random_features(0, 300, signal=3.0), random_features(1, 200, signal=3.0)
     shift = lambda f: Features(f.x + 100.0, f.labels)  # noqa: E731
-    plain = knn.evaluate(train, test, center=True)
-    shifted = knn.evaluate(shift(train), shift(test), center=True)
+    plain = judged(knn, train, test, center=True)
+    shifted = judged(knn, shift(train), shift(test), center=True)
     assert shifted["top1"] == pytest.approx(plain["top1"], abs=0.02)
-    assert shifted["centered"] is True and knn.evaluate(train, test)["centered"] is False
-    assert knn.evaluate(shift(train), shift(test))["top1"] < shifted["top1"]
+    assert shifted["centered"] is True and judged(knn, train, test)["centered"] is False
+    assert judged(knn, shift(train), shift(test))["top1"] < shifted["top1"]
 
 
 def test_a_bank_smaller_than_k_votes_whole_and_says_so():
-    assert knn.evaluate(random_features(0, 20), random_features(1, 10), k=200)["k"] == 20
+    assert judged(knn, random_features(0, 20), random_features(1, 10), k=200)["k"] == 20
 
 
 def test_a_feature_of_length_zero_is_no_error():
     train, test = random_features(0, 30), random_features(1, 5)
     test.x[0] = 0
-    assert 0 <= knn.evaluate(train, test, k=5)["top1"] <= 1
+    assert 0 <= judged(knn, train, test, k=5)["top1"] <= 1
 
 
 @pytest.mark.parametrize("temperature", [0.011, 0.005, 1e-3, 1e-6, 1e-300])
 def test_towards_no_temperature_the_nearest_neighbour_decides(temperature):
     train, test = random_features(0, 300, signal=2.0), random_features(1, 200, signal=2.0)
-    found = knn.evaluate(train, test, k=200, temperature=temperature)["top1"]
-    nearest = knn.evaluate(train, test, k=1)["top1"]
+    found = judged(knn, train, test, k=200, temperature=temperature)["top1"]
+    nearest = judged(knn, train, test, k=1)["top1"]
     assert found == nearest if temperature < 1e-5 else abs(found - nearest) < 0.15
     assert nearest > 0.7
 
@@ -75,25 +77,25 @@ def test_near_duplicates_are_found_at_a_low_temperature():
     train = random_features(0, 400, d=16, classes=4)
     noise = np.random.default_rng(1).normal(scale=0.01, size=train.x.shape)
     test = Features(train.x + noise.astype(np.float32), train.labels)
-    assert knn.evaluate(train, test, k=200, temperature=0.005)["top1"] > 0.99
+    assert judged(knn, train, test, k=200, temperature=0.005)["top1"] > 0.99
 
 
 def test_class_numbers_may_be_any():
     train, test = random_features(0, 300, classes=2), random_features(1, 100, classes=2)
     sparse = [Features(f.x, np.where(f.labels == 1, 2_000_000_000, 7).astype(np.int32)) for f in (train, test)]
-    assert knn.evaluate(*sparse, k=9)["top1"] == knn.evaluate(train, test, k=9)["top1"]
+    assert judged(knn, *sparse, k=9)["top1"] == judged(knn, train, test, k=9)["top1"]
 
 
 def test_a_class_that_the_bank_lacks_counts_as_wrong():
     train, test = random_features(0, 300), random_features(1, 50)
-    assert knn.evaluate(train, Features(test.x, np.full(50, 9, np.int32)))["top1"] == 0.0
+    assert judged(knn, train, Features(test.x, np.full(50, 9, np.int32)))["top1"] == 0.0
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-15, 1e15])
 def test_very_small_and_large_features_keep_their_direction(scale):
     train, test = random_features(0, 300), random_features(1, 100)
     scaled = [Features(f.x * np.float32(scale), f.labels) for f in (train, test)]
-    assert knn.evaluate(*scaled, k=9)["top1"] == knn.evaluate(train, test, k=9)["top1"]
+    assert judged(knn, *scaled, k=9)["top1"] == judged(knn, train, test, k=9)["top1"]
 
 
 @pytest.mark.parametrize("evaluation", [knn, linear])
@@ -109,7 +111,7 @@ def test_features_of_a_diverged_run_are_refused(evaluation, part, value, message
     pair = random_features(0, 30), random_features(1, 5)
     pair[part].x[3, 2] = value
     with pytest.raises(ValueError, match=message):
-        evaluation.evaluate(*pair)
+        judged(evaluation, *pair)
 
 
 @pytest.mark.parametrize("evaluation", [knn, linear])
@@ -117,11 +119,11 @@ def test_nothing_to_compare_is_refused(evaluation):
     some, none = random_features(0, 30), random_features(1, 0)
     for pair, what in (((some, none), "test"), ((none, some), "training")):
         with pytest.raises(ValueError, match=f"there are no {what} images"):
-            evaluation.evaluate(*pair)
+            judged(evaluation, *pair)
 
 
 @pytest.mark.parametrize("evaluation", [knn, linear])
 def test_constant_features_are_at_chance(evaluation):
     labels = np.arange(60, dtype=np.int32) % 3
     constant = Features(np.full((60, 4), 0.1, np.float32), labels)
-    assert evaluation.evaluate(constant, constant)["top1"] == pytest.approx(1 / 3)
+    assert judged(evaluation, constant, constant)["top1"] == pytest.approx(1 / 3)

@@ -3,6 +3,7 @@ import pytest
 
 from ssl_keras.evals import linear
 from ssl_keras.evals.features import Features
+from tests.evals.judge import judged
 
 
 def features(seed, n, signal, d=20, classes=4):
@@ -14,21 +15,21 @@ def features(seed, n, signal, d=20, classes=4):
 
 
 def test_separable_classes_are_separated_and_noise_is_not():
-    assert linear.evaluate(features(0, 400, 12.0), features(1, 400, 12.0))["top1"] > 0.99
-    assert linear.evaluate(features(0, 400, 0.0), features(1, 2000, 0.0))["top1"] < 0.33
+    assert judged(linear, features(0, 400, 12.0), features(1, 400, 12.0))["top1"] > 0.99
+    assert judged(linear, features(0, 400, 0.0), features(1, 2000, 0.0))["top1"] < 0.33
 
 
 def test_scale_and_offset_of_features_do_not_matter():
     train, test = features(0, 400, 2.0), features(1, 400, 2.0)
     gain, offset = np.logspace(-2, 2, 20, dtype=np.float32), np.linspace(-50, 50, 20, dtype=np.float32)
     moved = [Features(f.x * gain + offset, f.labels) for f in (train, test)]
-    assert abs(linear.evaluate(train, test)["top1"] - linear.evaluate(*moved)["top1"]) <= 0.01
+    assert abs(judged(linear, train, test)["top1"] - judged(linear, *moved)["top1"]) <= 0.01
 
 
 def test_the_test_part_chooses_nothing():
     train, test = features(0, 400, 1.0), features(1, 400, 1.0)
     other = Features(test.x, np.roll(test.labels, 1))
-    a, b = linear.evaluate(train, test), linear.evaluate(train, other)
+    a, b = judged(linear, train, test), judged(linear, train, other)
     assert (a["C"], a["held_out_top1"]) == (b["C"], b["held_out_top1"])
     assert a["top1"] != b["top1"]
 
@@ -38,7 +39,7 @@ def test_constant_features_and_a_rare_class_are_no_error():
     train.x[:, 5] = 7.0
     train.labels[:] = train.labels % 3
     train.labels[0] = 3
-    assert linear.evaluate(train, test)["top1"] > 0.4
+    assert judged(linear, train, test)["top1"] > 0.4
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_few_images_of_each_class_are_enough(counts, chosen):
     labels = np.repeat(np.arange(len(counts)), counts).astype(np.int32)
     x = np.random.default_rng(0).normal(size=(len(labels), 12)).astype(np.float32)
     x[np.arange(len(labels)), labels] += 12.0
-    found = linear.evaluate(Features(x, labels), Features(x, labels))
+    found = judged(linear, Features(x, labels), Features(x, labels))
     assert found["top1"] == 1.0
     assert (found["held_out_top1"] is not None) == chosen and (chosen or found["C"] == 1.0)
 
@@ -64,4 +65,4 @@ def test_what_is_held_out_for_the_penalty_leaves_an_image_of_each_class():
 def test_one_class_is_refused():
     data = features(0, 20, 1.0, classes=1)
     with pytest.raises(ValueError, match="one class only"):
-        linear.evaluate(data, data)
+        judged(linear, data, data)

@@ -50,7 +50,7 @@ def views_of(recipe: str, size: int) -> RandomViews:
 
 
 def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
-    """`steps` global batches of smooth random images, each of its own colour and layout."""
+    """`steps` global batches of smooth random images, each of its own color and layout."""
     rng = np.random.default_rng(seed)
     n = steps * BATCH
     coarse = rng.uniform(0, 255, (n, 4, 4, 3))
@@ -83,7 +83,8 @@ def train(
     """
     if method.distribute_strategy.num_replicas_in_sync > 1:
         with graphs_as_traced():
-            return {name: values[-1] for name, values in method.fit(data, callbacks=callbacks).history.items()}
+            history = method.fit(data, callbacks=callbacks, verbose=0).history
+        return {name: values[-1] for name, values in history.items()}
     step = traced_step(method) if traced else method.train_step
     method.reset_metrics()
     for number, batch in enumerate(data):

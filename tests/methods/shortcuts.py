@@ -32,7 +32,7 @@ def tinted(rng):
 
 
 def aberrant(rng, shift=3.0, waves=24):
-    """Random waves whose red and blue are magnified about the centre, by `shift` pixels at the edges of the image.
+    """Random waves whose red and blue are magnified about the center, by `shift` pixels at the edges of the image.
 
     Waves are evaluated where they are wanted: resampled pixels would tell places by their interpolation.
     """

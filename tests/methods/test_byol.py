@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from ssl_keras.methods.base import even_z_std
+from ssl_keras.training.collapse import even_z_std
 from tests.methods import harness
 
 TINY = {"hidden_dim": 32, "projection_dim": 16}
-# As flags/scenes/simclr.flags: colour says nothing about the scenes' classes, and the run is short.
+# As flags/scenes/simclr.flags: color says nothing about the scenes' classes, and the run is short.
 SCENES = [
     "--view_arg=crop_area=(0.25,1.0)",
     "--view_arg=hue=0.4",
@@ -104,6 +104,6 @@ def test_without_a_moving_target_and_predictor_the_projections_collapse():
         for epoch in range(20):
             logs = harness.train(method, harness.batches(20, seed=epoch), traced=True)
         spread[name] = logs["z_std"] / even_z_std(16)
-    print(spread)
-    assert spread["byol"] > 0.5
-    assert spread["no predictor"] < 0.25 and spread["no predictor, no average"] < 0.25
+    # Measured: 0.46 to 0.6 with both, below 0.01 without.
+    assert spread["byol"] > 0.25
+    assert spread["no predictor"] < 0.05 and spread["no predictor, no average"] < 0.05

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import methods
-from ssl_keras.evals import features
-from ssl_keras.export import build_encoder, load_encoder, save_keras
+from ssl_keras.encoders import file
+from ssl_keras.encoders.encoder import build_encoder
 from ssl_keras.training.checkpoints import Checkpoints, Position
 from tests.methods import harness, replicas
 
@@ -66,10 +66,10 @@ def test_the_whole_step_is_a_program_of_xla_with_static_shapes(practiced):
 
 def test_the_shipped_encoder_gives_the_trained_representation(practiced, tmp_path):
     trained = practiced.method.encoder
-    save_keras(build_encoder(trained, "uint8"), str(tmp_path / "encoder.keras"))
-    encoder = load_encoder(str(tmp_path / "encoder.keras"))
+    file.save_encoder(build_encoder(trained, "uint8"), str(tmp_path / "encoder.keras"))
+    encoder = file.load_encoder(str(tmp_path / "encoder.keras"))
     x = np.random.default_rng(0).uniform(size=(4, harness.SIZE, harness.SIZE, 3)).astype(np.float32)
-    np.testing.assert_allclose(features.encode_with(encoder)(tf.constant(x)), trained(x, training=False), atol=1e-5)
+    np.testing.assert_allclose(encoder(tf.constant(x)), trained(x, training=False), atol=1e-5)
 
 
 def test_restored_state_makes_the_next_step_identical(name, practiced, tmp_path):

@@ -69,7 +69,7 @@ def solved(images, steps=300, **arguments):
 @pytest.mark.slow
 @pytest.mark.parametrize("cue", [shortcuts.tinted, shortcuts.continuous])
 def test_a_planted_cue_solves_puzzles_only_without_the_countermeasures(cue):
-    """A colour that changes across the image; borders that go on from tile to tile."""
+    """A color that changes across the image; borders that go on from tile to tile."""
     assert solved(cue, **WITHOUT) > 0.8
     assert solved(cue) < solved(shortcuts.noise) + 0.06 < 0.25
 

@@ -1,11 +1,13 @@
 """Every method learns: a short run on the built-in scenes beats the untrained encoder and does not collapse.
 
-A method's own test file may name what such a run needs in `SCENES`, a list of flags, and the evaluation that its paper
-judges it by in `JUDGED_BY` (kNN unless it says otherwise).
+A run takes the method's flagfile for CIFAR-10, or else its paper's. The method's own test file may name what a run on
+the scenes needs besides in `SCENES`, a list of flags, and the evaluation that its paper judges it by in `JUDGED_BY`
+(kNN unless it says otherwise).
 """
 
 import importlib
 import json
+import os
 
 import pytest
 
@@ -28,7 +30,8 @@ def test_a_short_run_beats_the_untrained_encoder(name, tmp_path):
     own = importlib.import_module(f"tests.methods.test_{name}")
     judge = getattr(own, "JUDGED_BY", "knn")
     workdir = tmp_path / "run"
-    flags = [f"--flagfile=flags/cifar10/{name}.flags", *COMMON, *getattr(own, "SCENES", [])]
+    recipe = next(path for path in (f"flags/cifar10/{name}.flags", f"flags/{name}.flags") if os.path.exists(path))
+    flags = [f"--flagfile={recipe}", *COMMON, *getattr(own, "SCENES", [])]
     run_tool("pretrain", *flags, f"--workdir={workdir}", timeout=3600)
     rows = tmp_path / "rows.json"
     asked = ["--encoder=run,random", f"--eval={judge}", f"--output={rows}"]

@@ -15,7 +15,7 @@ SCENES = [
     "--width=1.0",
     "--batch_size=64",
     "--learning_rate=0.004",
-    "--method_arg=normalize_patches=False",  # with normalised ones ten epochs leave it below the untrained network
+    "--method_arg=normalize_patches=False",  # with normalized ones ten epochs leave it below the untrained network
 ]
 
 

@@ -34,16 +34,23 @@ def info_nce(q, k, queue, temperature):
 def test_loss_is_the_papers_equation_1():
     method = harness.make("moco", temperature=0.2)
     (q, k), queue = unit(2, 5, 32), method.queue.read().numpy()
-    loss = method.contrast([tf.constant(q)], [tf.constant(k)])
+    loss = method.contrast(tf.constant(q), tf.constant(k))
     assert float(loss) == pytest.approx(info_nce(q, k, queue, 0.2), rel=1e-5)
 
 
 def test_symmetric_loss_is_the_sum_of_both_and_both_views_are_queued():
     method = harness.make("moco", temperature=0.2, symmetric=True, bn_splits=1)
-    (q1, q2, k1, k2), queue = unit(4, 5, 32), method.queue.read().numpy()
-    loss = method.contrast([tf.constant(q1), tf.constant(q2)], [tf.constant(k1), tf.constant(k2)])
-    assert float(loss) == pytest.approx(info_nce(q1, k1, queue, 0.2) + info_nce(q2, k2, queue, 0.2), rel=1e-5)
-    harness.train(method, harness.batches(1))
+    queue, terms = method.queue.read().numpy(), []
+    contrast = method.contrast
+
+    def record(q, k):
+        terms.append((q.numpy(), k.numpy()))
+        return contrast(q, k)
+
+    method.contrast = record
+    logs = method.train_step(next(iter(harness.batches(1))))
+    assert len(terms) == 2
+    assert float(logs["loss"]) == pytest.approx(sum(info_nce(q, k, queue, 0.2) for q, k in terms), rel=1e-5)
     assert np.all(np.any(method.queue.read().numpy() != queue, axis=1))  # 2 x 16 keys in a queue of 32
 
 
@@ -62,17 +69,17 @@ def test_symmetric_two_replicas_equal_one(two_replicas):
 def test_each_steps_loss_sees_the_queue_without_its_own_keys_and_then_they_replace_the_oldest():
     method = harness.make("moco", queue_length=48)
     made, seen = [], []
-    make_keys, contrast = method.make_keys, method.contrast
+    key, contrast = method.key, method.contrast
 
-    def record_keys(views):
-        made.append(make_keys(views)[0].numpy())
-        return [tf.constant(made[-1])]
+    def record_key(x_k, order):
+        made.append(key(x_k, order).numpy())
+        return tf.constant(made[-1])
 
-    def record_queue(queries, keys):
+    def record_queue(q, k):
         seen.append(method.queue.read().numpy())
-        return contrast(queries, keys)
+        return contrast(q, k)
 
-    method.make_keys, method.contrast = record_keys, record_queue
+    method.key, method.contrast = record_key, record_queue
     queue = method.queue.read().numpy()
     for step, batch in enumerate(harness.batches(5)):
         method.train_step(batch)
@@ -90,22 +97,27 @@ def test_keys_come_from_an_encoder_that_follows_slowly():
         np.testing.assert_allclose(copy, 0.75 * before + 0.25 * online.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_keys_are_normalised_in_shuffled_groups_and_come_back_in_order():
+def order_of(method):
+    """The order in which the method's step makes its keys."""
+    return method.bn.order(method.draws(tf.range(16), 1))
+
+
+def test_keys_are_normalized_in_shuffled_groups_and_come_back_in_order():
     method = harness.make("moco")
     x = tf.random.uniform([16, 16, 16, 3], seed=0)
-    (keys,) = method.make_keys([x])
+    keys = method.key(x, order_of(method))
     method.bn = ShufflingBN(harness.BATCH, 1)
-    (plain,) = method.make_keys([x])
+    plain = method.key(x, order_of(method))
     nearest = tf.argmax(tf.matmul(keys, plain, transpose_b=True), axis=1)
     np.testing.assert_array_equal(nearest, np.arange(16))
     assert np.abs(keys - plain).max() > 1e-3  # by the statistics of their groups
 
 
-def test_keys_are_normalised_with_those_that_the_shuffle_puts_beside_them():
+def test_keys_are_normalized_with_those_that_the_shuffle_puts_beside_them():
     method = harness.make("moco")
     x = np.random.default_rng(0).random((16, 16, 16, 3), "float32")
-    (keys,) = method.make_keys([x])
-    order = method.bn.order(method.draws(tf.range(16), 1)).numpy()
+    order = order_of(method).numpy()
+    keys = method.key(tf.constant(x), order)
     shuffled, expected = x[order], np.zeros(keys.shape, np.float32)
     for g in range(method.bn.splits):
         expected[order[g :: method.bn.splits]] = method.target(shuffled[g :: method.bn.splits])

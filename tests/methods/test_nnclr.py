@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras import losses
+from ssl_keras import chunked_loss, losses
 from ssl_keras.methods.nnclr import nearest
 from tests.methods import harness
 
 TINY = {"projection_dim": 16, "projector_dim": 32, "predictor_dim": 32, "queue_length": 32}
-# As flags/scenes/simclr.flags: colour says nothing about the scenes' classes, and the run is short.
+# As flags/scenes/simclr.flags: color says nothing about the scenes' classes, and the run is short.
 SCENES = [
     "--view_arg=crop_area=(0.25,1.0)",
     "--view_arg=hue=0.4",
@@ -54,7 +54,7 @@ def test_neighbours_are_the_same_when_sought_some_rows_at_a_time(chunk, monkeypa
     z, keys = (tf.constant(rng.normal(size=shape), tf.float32) for shape in ((7, 5), (20, 5)))
     keys = losses.l2_normalize(keys)
     expected = nearest(z, keys)
-    monkeypatch.setattr(losses, "CHUNK", chunk)
+    monkeypatch.setattr(chunked_loss, "CHUNK", chunk)
     np.testing.assert_array_equal(nearest(z, keys), expected)
 
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras.methods.base import even_z_std
+from ssl_keras.training.collapse import even_z_std
 from tests.methods import harness
 
 TINY = {"projection_dim": 64, "predictor_dim": 16}
-# As flags/scenes/simclr.flags: colour says nothing about the scenes' classes, and the run is short.
+# As flags/scenes/simclr.flags: color says nothing about the scenes' classes, and the run is short.
 SCENES = [
     "--view_arg=crop_area=(0.25,1.0)",
     "--view_arg=hue=0.4",

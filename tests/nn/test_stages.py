@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from ssl_keras.encoders import stages
-from ssl_keras.export import build_encoder
+from ssl_keras.encoders.encoder import build_encoder
 from ssl_keras.nn.backbones import build_backbone
 
 
@@ -25,7 +25,7 @@ def test_a_resnet_is_cut_after_each_stage():
 
 def test_a_shipped_encoder_is_cut_with_its_scaling():
     backbone = build_backbone("resnet8", 16, width=0.25, seed=0)
-    encoder = build_encoder(backbone, "uint8")
+    encoder = build_encoder(backbone, "uint8").model
     assert stages.names(encoder) == stages.names(backbone)
     np.testing.assert_allclose(
         stages.cut(encoder, "stage2")(images() * 255, training=False),
@@ -36,7 +36,7 @@ def test_a_shipped_encoder_is_cut_with_its_scaling():
 
 
 def test_a_vit_is_cut_after_each_block(tmp_path):
-    encoder = build_encoder(build_backbone("vit_tiny", 16, patch=8, seed=0, mean=0.4), "uint8")
+    encoder = build_encoder(build_backbone("vit_tiny", 16, patch=8, seed=0, mean=0.4), "uint8").model
     assert stages.names(encoder) == [f"block{i}" for i in range(1, 13)]
     short = stages.cut(encoder, "block1")
     assert short(images() * 255, training=False).shape == (2, 192)

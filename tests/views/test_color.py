@@ -1,4 +1,4 @@
-"""The fused colour map and the exact one, against the same operations carried out one after the other."""
+"""The fused color map and the exact one, against the same operations carried out one after the other."""
 
 import colorsys
 
@@ -83,7 +83,7 @@ def test_operations_are_those_of_pillow(operation):
     ours = exact_color.jitter(tf.constant(np.tile(image / np.float32(255), (8, 1, 1, 1))), draw, policy).numpy()
     for k, factor in enumerate(color.jitter_factors(draw, policy)[name].numpy()):
         pillow = np.asarray(getattr(ImageEnhance, operation)(Image.fromarray(image)).enhance(float(factor)))
-        assert np.abs(255 * ours[k] - pillow).max() <= 1.6  # Pillow truncates to grey levels, of luma too
+        assert np.abs(255 * ours[k] - pillow).max() <= 1.6  # Pillow truncates to gray levels, of luma too
 
 
 def test_all_orders_occur_equally_often():

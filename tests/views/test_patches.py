@@ -6,8 +6,10 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras.nn.backbones import build_backbone
-from ssl_keras.views.pretext import patches, permutations
-from ssl_keras.views.pretext.patches import NEIGHBOURS, JigsawTiles, PatchPairs, Rotations
+from ssl_keras.views.pretext import context_prediction, patches, permutations
+from ssl_keras.views.pretext.context_prediction import NEIGHBOURS, PatchPairs, coarse
+from ssl_keras.views.pretext.jigsaw import JigsawTiles
+from ssl_keras.views.pretext.rotation import Rotations, quarter_turn
 from tests.views.inputs import canvases
 
 SIDE = 32
@@ -45,7 +47,7 @@ def test_rotations_are_numpys_and_each_inverts():
             turns = (first + 360 * k // count) // 90
             expected = np.rot90(images, turns, axes=(1, 2))
             np.testing.assert_array_equal(whole(turned[:, k]), expected)
-            np.testing.assert_array_equal(whole(patches.quarter_turn(turned[:, k], -turns)), images)
+            np.testing.assert_array_equal(whole(quarter_turn(turned[:, k], -turns)), images)
 
 
 def test_ninety_degrees_is_a_transpose_and_then_an_up_down_flip():
@@ -68,7 +70,7 @@ def test_eight_rotations_show_the_inscribed_square_without_corners():
         np.testing.assert_allclose(255 * turned[0, k, ..., 0], row, atol=1e-3)
         np.testing.assert_allclose(255 * turned[0, k, ..., 1], column, atol=1e-3)
     assert np.abs(row - centre).max() == pytest.approx(reach)  # the corners of a tilted square touch the edges
-    np.testing.assert_array_equal(patches.quarter_turn(turned[:, 3], 3), turned[:, 1])
+    np.testing.assert_array_equal(quarter_turn(turned[:, 3], 3), turned[:, 1])
 
 
 def test_rotations_that_are_none_are_refused():
@@ -173,7 +175,7 @@ def test_patches_are_the_papers_or_in_proportion(side, given, expected):
 def test_the_second_patch_lies_where_the_label_says(gap, jitter):
     layer = PatchPairs(10, gap, jitter, color="keep", downsample=0.0)
     # Patches are normalized, so their places are read from how they were cut: the draws, once more, on plain indices.
-    cutter = patches.cut
+    cutter = context_prediction.cut
     corners = {}
 
     def recording(images, top, left, side):
@@ -184,7 +186,7 @@ def test_the_second_patch_lies_where_the_label_says(gap, jitter):
         return pieces
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(patches, "cut", recording)
+        patch.setattr(context_prediction, "cut", recording)
         pairs, labels = layer(coordinates(400), step=1)
     assert pairs.shape == (400, 2, 10, 10, 3)
     corner = np.stack([corners["top"], corners["left"]], axis=-1)  # [b, 2, axis]
@@ -200,8 +202,8 @@ def test_the_second_patch_lies_where_the_label_says(gap, jitter):
 def test_the_first_patch_lies_anywhere_that_leaves_room():
     layer = PatchPairs(10, 3, 0, color="keep", downsample=0.0)
     with pytest.MonkeyPatch.context() as patch:
-        seen, cutter = [], patches.cut
-        patch.setattr(patches, "cut", lambda x, *corner: seen.append(corner) or cutter(x, *corner))
+        seen, cutter = [], context_prediction.cut
+        patch.setattr(context_prediction, "cut", lambda x, *corner: seen.append(corner) or cutter(x, *corner))
         label = layer(coordinates(3000), step=0)[1].numpy()
     top, left = (np.asarray(corner)[:, 0] for corner in seen[0][:2])
     below, right = NEIGHBOURS.index((1, 0)), NEIGHBOURS.index((0, 1))
@@ -240,7 +242,7 @@ def test_a_third_of_the_patches_is_coarse():
 
 
 def test_dropped_colours_are_as_fine_in_coarse_patches():
-    """Colours are dropped after a patch was reduced: the noise in their place is not smoothed with it."""
+    """Colors are dropped after a patch was reduced: the noise in their place is not smoothed with it."""
     options = {"patch": 24, "gap": 0, "jitter": 0, "color": "drop", "downsample": 1.0}
     pairs = PatchPairs(**options)(canvases(100, 64), step=0)[0].numpy().reshape(-1, 24, 24, 3)
     strength = pairs.std(axis=(1, 2))
@@ -253,7 +255,7 @@ def test_dropped_colours_are_as_fine_in_coarse_patches():
 
 def test_coarse_patches_have_the_drawn_number_of_pixels():
     patch = tf.constant(canvases(2, 96, dtype=np.float32))
-    lowest, highest = patches.coarse(patch, tf.constant([0.0, 0.9999]))
+    lowest, highest = coarse(patch, tf.constant([0.0, 0.9999]))
     from PIL import Image
 
     bilinear = Image.Resampling.BILINEAR
@@ -354,7 +356,7 @@ def test_pieces_get_the_statistics_that_the_backbone_was_built_for():
 def test_a_jigsaw_of_one_channel_shows_nothing_of_the_others():
     images = np.zeros((64, 24, 24, 3), np.float32)
     images[..., 0], images[..., 1], images[..., 2] = 0.25, 0.5, 0.75
-    layer = patches.JigsawTiles(permutations.shipped(10), color="drop", normalize=False, channel_shift=0)
+    layer = JigsawTiles(permutations.shipped(10), color="drop", normalize=False, channel_shift=0)
     tiles = layer(images, step=0)[0].numpy()
     shown = tiles[:, 0, 0, 0, 0]
     np.testing.assert_array_equal(tiles, np.broadcast_to(shown[:, None, None, None, None], tiles.shape))

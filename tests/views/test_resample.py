@@ -50,7 +50,7 @@ def test_resize_of_a_box_equals_pillow_on_photographs(interpolation, size, form)
         for box in random_boxes(rng, *image.shape[:2], 3):
             ours = np.clip(resized(image, box, size, interpolation, FORMS[form]), 0, 255)
             pillow = Image.fromarray(image).resize((size, size), FILTERS[interpolation], box=box)
-            # Pillow rounds to whole grey levels after each of its two passes; cubic lobes amplify the first.
+            # Pillow rounds to whole gray levels after each of its two passes; cubic lobes amplify the first.
             difference = np.abs(ours - np.asarray(pillow, np.float32))
             assert difference.max() <= (1.01 if interpolation == "bilinear" else 1.13)
             assert np.mean(difference > 1.0) < 1e-3

@@ -11,7 +11,7 @@ from ssl_keras.views.seeds import SeedBoxes, patch_energy
 from tests.views.inputs import canvases, photographs
 
 SIDE = 32
-GEOMETRY = {"component_gain": None, "hsv_power": None}  # what is left of Exemplar's views without their colours
+GEOMETRY = {"component_gain": None, "hsv_power": None}  # what is left of Exemplar's views without their colors
 
 
 def square(count, side=1.0):

@@ -39,7 +39,7 @@ def steps_per_epoch(canvases: Canvases | StreamedCanvases, batch_size: int) -> i
 def train_batches(
     canvases: Canvases | StreamedCanvases,
     batch_size: int,
-    seed: int,
+    seed: int | None,
     start_step: int = 0,
     steps: int | None = None,
     shard: tuple[int, int] = (0, 1),
@@ -53,7 +53,7 @@ def train_batches(
 
     Args:
         batch_size: the global one, over all workers and replicas; replica r of R gets rows r·B/R to (r+1)·B/R.
-        seed: of the order.
+        seed: of the order; None, for canvases in memory: the order in which they are stored.
         start_step: batches of the run that are passed, since its beginning; epoch start_step // steps_per_epoch is
             entered in its middle, and the images passed are not decoded. For streamed images `expect_bad` comes first.
         steps: how many batches (default: no end).
@@ -68,7 +68,8 @@ def train_batches(
         if steps is not None:
             dataset = dataset.take(steps).apply(tf.data.experimental.assert_cardinality(steps))
     else:
-        order = lru_cache(maxsize=2)(lambda epoch: epoch_order(seed, epoch, len(canvases)))
+        stored = np.arange(len(canvases))
+        order = lru_cache(maxsize=2)(lambda epoch: stored if seed is None else epoch_order(seed, epoch, len(canvases)))
 
         def chosen(step):
             epoch, batch = divmod(int(step), whole)

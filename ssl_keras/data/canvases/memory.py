@@ -1,12 +1,12 @@
 """All images of a source as canvases: in memory where they fit, decoded anew in each epoch where they do not."""
 
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
 
+from ssl_keras import machine
 from ssl_keras.data.canvases.pipeline import CanvasSpec, decoded, stop_if_too_many
 from ssl_keras.data.canvases.served import ServedCanvases
 from ssl_keras.data.canvases.streams import StreamedCanvases
@@ -14,6 +14,7 @@ from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.data.reasons import list_bad
 from ssl_keras.data.source import Source
 from ssl_keras.errors import UserError
+from ssl_keras.progress import Bar
 
 MEMORY_SHARE = 0.4
 CHUNK = 256
@@ -82,7 +83,6 @@ def load_canvases(
     source: Source,
     spec: CanvasSpec,
     max_bad_fraction: float = 0.01,
-    progress: Callable[[int, int], None] | None = None,
     budget_bytes: int | None = None,
     data_service: str | None = None,
 ) -> Canvases | StreamedCanvases:
@@ -90,7 +90,6 @@ def load_canvases(
 
     Args:
         max_bad_fraction: how many of the images may be unreadable, 0 to 1.
-        progress: called with (images done, images in all) now and then.
         budget_bytes: most memory for the images (default: 40 % of the machine's); above it they are streamed.
         data_service: address (grpc://host:port) of a tf.data service that decodes the training batches.
     Raises:
@@ -99,7 +98,7 @@ def load_canvases(
     """
     if data_service:
         return ServedCanvases(source, spec, max_bad_fraction, data_service)
-    if len(source) * spec.bytes > (_memory_bytes() * MEMORY_SHARE if budget_bytes is None else budget_bytes):
+    if len(source) * spec.bytes > (machine.memory_bytes() * MEMORY_SHARE if budget_bytes is None else budget_bytes):
         return StreamedCanvases(source, spec, max_bad_fraction)
 
     images = np.empty((len(source), *spec.shape), spec.dtype)
@@ -107,12 +106,12 @@ def load_canvases(
     index = np.empty(len(source), np.int64)
     kept = 0
     stream = decoded(source, spec, tf.data.Dataset.range(len(source)), indices=lambda positions: positions)
-    for chunk in stream.batch(CHUNK).prefetch(2).as_numpy_iterator():
-        stop = kept + len(chunk["position"])
-        images[kept:stop], sizes[kept:stop], index[kept:stop] = chunk["image"], chunk["size"], chunk["position"]
-        kept = stop
-        if progress:
-            progress(int(chunk["position"][-1]) + 1, len(source))
+    with Bar("reading images", len(source)) as bar:
+        for chunk in stream.batch(CHUNK).prefetch(2).as_numpy_iterator():
+            stop = kept + len(chunk["position"])
+            images[kept:stop], sizes[kept:stop], index[kept:stop] = chunk["image"], chunk["size"], chunk["position"]
+            kept = stop
+            bar.show(int(chunk["position"][-1]) + 1)
 
     index = index[:kept]
     dropped = np.setdiff1d(np.arange(len(source)), index).tolist()
@@ -120,14 +119,3 @@ def load_canvases(
     stop_if_too_many(bad, len(source), max_bad_fraction)
     labels = source.labels_if_fine[index]
     return Canvases(spec, images[:kept], sizes[:kept], labels, index, bad, source.class_names, dropped)
-
-
-def _memory_bytes() -> int:
-    """Memory of the machine, or of the container where that has less."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        if os.path.exists(path):
-            with open(path) as file:
-                limit = file.read().strip()
-            memory = min(memory, int(limit)) if limit.isdecimal() else memory
-    return memory

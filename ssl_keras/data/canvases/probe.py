@@ -11,7 +11,7 @@ from ssl_keras.data.reasons import examples, list_bad
 from ssl_keras.data.source import Source
 from ssl_keras.errors import UserError
 
-GRAY_PNG = (0, 4)  # colour types: gray, gray with alpha
+GRAY_PNG = (0, 4)  # color types: gray, gray with alpha
 LIMIT = 2000
 NAMED = 100  # of images that cannot be read, so many are looked at again for different reasons
 
@@ -64,12 +64,18 @@ def probe(source: Source, channels: int | None = None, dtype: str | None = None)
     return chosen
 
 
+def possible_channels(source: Source) -> set[int]:
+    """The numbers of channels that the images of a source can be brought to."""
+    given = source.arrays[0] if source.arrays else None
+    return {given} if given not in (None, 1, 3) else {1, 3}
+
+
 def _check_channels(source: Source, channels: int | None) -> None:
     """Refuses a number of channels that the images cannot be brought to, and axes in doubt that it does not settle."""
     given = source.arrays[0] if source.arrays else None
     if source.doubt and channels != given:
         raise UserError(source.doubt)
-    possible = {given} if given not in (None, 1, 3) else {1, 3}
+    possible = possible_channels(source)
     if channels is not None and channels not in possible:
         what = f"images of {given} channel{'s' * (given > 1)}" if given else "encoded images, of 1 or 3 channels"
         advice = f"--channels={' or '.join(map(str, sorted(possible)))}, or leave it out"
@@ -78,7 +84,7 @@ def _check_channels(source: Source, channels: int | None) -> None:
 
 def _header(encoded: bytes) -> tuple[tuple[int, int], int, int]:
     """((height, width), channels 1 or 3, bits per channel 8 or 16)."""
-    if encoded.startswith(b"\x89PNG"):  # Pillow does not tell the depth of a colour PNG
+    if encoded.startswith(b"\x89PNG"):  # Pillow does not tell the depth of a color PNG
         width, height, depth, colour = struct.unpack(">IIBB", encoded[16:26])
         return (height, width), 1 if colour in GRAY_PNG else 3, 16 if depth == 16 else 8
     image = Image.open(io.BytesIO(encoded))
@@ -91,7 +97,7 @@ def _remark(channels: np.ndarray, depths: np.ndarray) -> str | None:
     if len(np.unique(depths)) > 1:
         parts.append(f"{(depths > 8).sum()} of {total} images looked at have 16 bits, the others 8")
     if len(np.unique(channels)) > 1:
-        parts.append(f"{(channels == 1).sum()} of {total} are gray, the others in colour")
+        parts.append(f"{(channels == 1).sum()} of {total} are gray, the others in color")
     if not parts:
         return None
     return f"mixed images ({'; '.join(parts)}): all become the deepest and widest kind"

@@ -35,7 +35,7 @@ def is_plain(encoded: bytes) -> bool:
 def read_bmp(encoded: bytes) -> np.ndarray:
     """uint8 [H, W, 3], or [H, W, 4] where there is an alpha mask and not every pixel leaves its alpha at 0.
 
-    Pixels that a run-length file leaves out have the first colour of its palette.
+    Pixels that a run-length file leaves out have the first color of its palette.
 
     Raises:
         UserError: the file is damaged, or of a kind that is not read.
@@ -46,10 +46,10 @@ def read_bmp(encoded: bytes) -> np.ndarray:
         raise UserError(f"BMP with a header of {size} bytes: expected one of {', '.join(map(str, HEADER_SIZES))}")
     if size == 12:
         width, height, _, depth = struct.unpack_from("<HHHH", encoded, 18)
-        compression, colours = PLAIN, 0
+        compression, colors = PLAIN, 0
     else:
         header = encoded[14 : 14 + size].ljust(124, b"\0")
-        width, height, _, depth, compression, colours = struct.unpack_from("<4xiiHHI12xI", header)
+        width, height, _, depth, compression, colors = struct.unpack_from("<4xiiHHI12xI", header)
     if depth not in DEPTHS.get(compression, ()) or (compression >= MASKS and size in (16, 64)):
         raise UserError(f"BMP of {depth} bits a pixel in compression {compression}: save it as PNG")
     from_top, height = height < 0, abs(height)
@@ -64,7 +64,7 @@ def read_bmp(encoded: bytes) -> np.ndarray:
     if not from_top:
         stored = stored[::-1]
     if depth <= 8:
-        return _coloured(stored, encoded[14 + size : start], 3 if size == 12 else 4, colours or 2**depth)
+        return _coloured(stored, encoded[14 + size : start], 3 if size == 12 else 4, colors or 2**depth)
     masks = USUAL_MASKS[depth]
     if compression in (MASKS, ALPHA_MASKS):
         count = 4 if size >= 56 or compression == ALPHA_MASKS else 3
@@ -86,7 +86,7 @@ def _rows(body: bytes, height: int, width: int, depth: int) -> np.ndarray:
 
 
 def _unpacked_runs(body: bytes, height: int, width: int, is_half: bool) -> np.ndarray:
-    """The colour numbers of a run-length file, uint8 [H, W], from the bottom; `is_half`: of four bits each."""
+    """The color numbers of a run-length file, uint8 [H, W], from the bottom; `is_half`: of four bits each."""
     pixels = np.zeros((height, width), np.uint8)
     x = y = at = 0
     while y < height:
@@ -96,7 +96,7 @@ def _unpacked_runs(body: bytes, height: int, width: int, is_half: bool) -> np.nd
             raise UserError("truncated BMP: its runs end early")
         count, value = body[at], body[at + 1]
         at += 2
-        if count:  # a run; of half bytes, two colours in turn
+        if count:  # a run; of half bytes, two colors in turn
             run = np.resize([value >> 4, value & 15] if is_half else [value], count)
         elif value == 0:  # end of the line
             x, y = 0, y + 1
@@ -119,12 +119,12 @@ def _unpacked_runs(body: bytes, height: int, width: int, is_half: bool) -> np.nd
     return pixels
 
 
-def _coloured(stored: np.ndarray, table: bytes, entry: int, colours: int) -> np.ndarray:
-    """Numbers of colours -> uint8 [H, W, 3]."""
-    colours = min(colours, len(table) // entry)
-    if stored.max() >= colours:
-        raise UserError(f"damaged BMP: a pixel has colour {stored.max()} of a palette of {colours}")
-    palette = np.frombuffer(table, np.uint8, colours * entry).reshape(colours, entry)
+def _coloured(stored: np.ndarray, table: bytes, entry: int, colors: int) -> np.ndarray:
+    """Numbers of colors -> uint8 [H, W, 3]."""
+    colors = min(colors, len(table) // entry)
+    if stored.max() >= colors:
+        raise UserError(f"damaged BMP: a pixel has color {stored.max()} of a palette of {colors}")
+    palette = np.frombuffer(table, np.uint8, colors * entry).reshape(colors, entry)
     return palette[:, 2::-1][stored]
 
 

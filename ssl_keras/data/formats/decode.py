@@ -15,10 +15,10 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in JPEG itself
 
 
 def decode(encoded: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
-    """Pixels of a JPEG, PNG, GIF (first frame), WebP (still) or true-colour BMP: [H, W, channels] of the dtype.
+    """Pixels of a JPEG, PNG, GIF (first frame), WebP (still) or true-color BMP: [H, W, channels] of the dtype.
 
     JPEG is decoded with the accurate inverse DCT. JPEG, PNG and WebP are turned upright as their EXIF orientation
-    says. Transparency is composited over white: the colour stored behind a transparent pixel is arbitrary and would
+    says. Transparency is composited over white: the color stored behind a transparent pixel is arbitrary and would
     show. 16-bit PNG keeps its 16 bits in uint16 and float32.
 
     Args:
@@ -130,7 +130,7 @@ def to_canvas(image: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _over_white(image: tf.Tensor, is_opaque: tf.Tensor) -> tf.Tensor:
-    """uint8 or uint16 [H, W, 3 or 4] -> [H, W, 3]; where it is opaque, its colours as they are."""
+    """uint8 or uint16 [H, W, 3 or 4] -> [H, W, 3]; where it is opaque, its colors as they are."""
     maximum = MAXIMUM[image.dtype.name]
 
     def composited():

@@ -1,7 +1,7 @@
 """The first frame of a GIF, in graph operations (GIF89a specification, CompuServe 1990).
 
 TensorFlow decodes all frames before it hands out the first, paints what is transparent black, and takes the largest
-frame for the canvas. So it is given a file of one frame at the origin, whose transparent colour is white; the canvas
+frame for the canvas. So it is given a file of one frame at the origin, whose transparent color is white; the canvas
 is put around it here.
 """
 
@@ -32,7 +32,7 @@ def gif_pixels(encoded: tf.Tensor) -> tf.Tensor:
         return byte(at) + 256 * byte(tf.add(at, 1))
 
     def table(flags):
-        """Bytes of the colour table that a byte of flags announces."""
+        """Bytes of the color table that a byte of flags announces."""
         return tf.where(flags >= 128, 3 * 2 ** (flags % 8 + 1), 0)
 
     def after_blocks(at):
@@ -80,7 +80,7 @@ def gif_pixels(encoded: tf.Tensor) -> tf.Tensor:
         return tf.strings.substr(encoded, start, tf.maximum(stop - start, 0))
 
     def colours(start, size):
-        """The colour table at a place, its transparent entry white."""
+        """The color table at a place, its transparent entry white."""
         entry = tf.where((clear >= 0) & (3 * clear < size), start + 3 * clear, start + size)
         white = tf.strings.substr(b"\xff\xff\xff", 0, tf.minimum(start + size - entry, 3))
         return tf.strings.join([part(start, entry), white, part(entry + 3, start + size)])

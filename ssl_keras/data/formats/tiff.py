@@ -3,7 +3,7 @@
 TIFF holds pixels of any kind (TIFF 6.0, Adobe 1992; BigTIFF; Adobe's Technical Notes 1 to 3). Two ways lead to ours:
 
 * What is stored as it is or packed without loss is unpacked to bytes, and the bytes become pixels here. libtiff
-  unpacks, by way of Pillow, told that they are an 8-bit gray image: Pillow itself drops half of a 16-bit colour's bits.
+  unpacks, by way of Pillow, told that they are an 8-bit gray image: Pillow itself drops half of a 16-bit color's bits.
 * Fax pages and JPEG tiles are decoded by Pillow, to 8 bits.
 """
 
@@ -98,7 +98,7 @@ def _samples(tags: ImageFileDirectory_v2) -> int:
 
 
 def _extra(tags: ImageFileDirectory_v2) -> tuple[int, ...]:
-    """Kinds of the samples beyond the colour's; RGB's fourth without a word is taken for alpha, as is the custom."""
+    """Kinds of the samples beyond the color's; RGB's fourth without a word is taken for alpha, as is the custom."""
     count = _samples(tags) - COLOURS[_photometric(tags)]
     kinds = tuple(tags.get(EXTRA_SAMPLES, ()))
     if not kinds and _photometric(tags) == RGB and count == 1:
@@ -123,7 +123,7 @@ def _refusal(tags: ImageFileDirectory_v2) -> str | None:
         return f"TIFF of {' and '.join(map(str, sorted(bits)))} bits: expected as many for each sample; save it as PNG"
     if photometric not in COLOURS or (photometric == YCBCR and packing != JPEG):
         name = NAMES.get(photometric, f"kind {photometric}")
-        return f"TIFF in {name} colours, which are not read: save it as gray or RGB"
+        return f"TIFF in {name} colors, which are not read: save it as gray or RGB"
     if photometric == CMYK and tags.get(INK_SET, 1) != 1:
         return "TIFF in inks that are not CMYK: save it as RGB"
     extra = _extra(tags)
@@ -136,7 +136,7 @@ def _refusal(tags: ImageFileDirectory_v2) -> str | None:
         return None if (depth, samples) == (1, 1) else "TIFF of a fax's packing, but not of one bit: save it as PNG"
     if packing == JPEG:
         is_plain = depth == 8 and not extra and tags.get(PLANAR, 1) == 1
-        return None if is_plain else "TIFF of JPEG tiles of another kind than 8-bit gray or colour: save it as PNG"
+        return None if is_plain else "TIFF of JPEG tiles of another kind than 8-bit gray or color: save it as PNG"
     if packing not in (UNPACKED, *PACKINGS):
         return f"TIFF of the packing {packing}, which is not read: save it uncompressed, LZW or ZIP"
     if _predictor(tags) not in ((1, 2) if depth in (8, 16) else (1,)):

@@ -1,4 +1,4 @@
-"""The two cameras of the built-in scenes: colour and time-of-flight depth.
+"""The two cameras of the built-in scenes: color and time-of-flight depth.
 
 A camera is given the silhouettes of a scene's objects as signed distances, nearest first, and the random stream
 that dresses them. It samples every pixel on a grid of 2 × 2 and averages, so outlines and textures are antialiased.
@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 
-DEPTH_UNIT = 1e-4  # metres per count of a depth image: 16 bits reach 6.55 m; 0 means no return
+DEPTH_UNIT = 1e-4  # meters per count of a depth image: 16 bits reach 6.55 m; 0 means no return
 
 _SUPERSAMPLING = 2  # samples per pixel along each axis
 _TEXTURES = ("shading", "stripes", "checks", "rings", "noise")
@@ -58,7 +58,7 @@ def _smooth_noise(rng, size, knots):
 
 
 def _slope(rng, least, most, x, y):
-    """A plane through 0 at the image's centre, rising by `least` to `most` across the image in a random direction."""
+    """A plane through 0 at the image's center, rising by `least` to `most` across the image in a random direction."""
     angle, rise = rng.uniform(0, 2 * np.pi), rng.uniform(least, most)
     return np.float32(rise * np.cos(angle)) * (x - 0.5) + np.float32(rise * np.sin(angle)) * (y - 0.5)
 
@@ -77,7 +77,7 @@ def _cover(canvas, material, opacity):
     canvas += (material - canvas) * opacity
 
 
-# Colour
+# Color
 
 
 def photograph(distances, rng, noise_rng):
@@ -85,7 +85,7 @@ def photograph(distances, rng, noise_rng):
 
     Args:
         distances: list of float32 [P, P], signed distances to the objects' outlines, nearest object first.
-        rng: np.random.Generator of colours, textures, clutter and light.
+        rng: np.random.Generator of colors, textures, clutter and light.
         noise_rng: np.random.Generator of the sensor's noise, 0.5 to 3 % of the range.
     """
     size = _image_size(distances)
@@ -106,14 +106,14 @@ def photograph(distances, rng, noise_rng):
 
 
 def _material(rng, size, lightness):
-    """Two colours of about this lightness in [0, 1], mixed by a texture: float32 [3, P, P]."""
+    """Two colors of about this lightness in [0, 1], mixed by a texture: float32 [3, P, P]."""
     first = _color(rng, lightness)
     second = _color(rng, np.clip(lightness + rng.uniform(-0.12, 0.12), 0, 1))
     return first + (second - first) * _texture(rng, size)
 
 
 def _color(rng, lightness):
-    """A muted colour of this lightness and a random hue: float32 [3, 1, 1] in [0, 1].
+    """A muted color of this lightness and a random hue: float32 [3, 1, 1] in [0, 1].
 
     Muted, because in vivid scenes a contrastive method tells images apart by their palettes and learns no shapes.
     """
@@ -147,7 +147,7 @@ def _texture(rng, size):
 
 
 def surfaces(distances, rng):
-    """Distances in metres to each object's surface and, last, to the background's: list of float32 [P, P].
+    """Distances in meters to each object's surface and, last, to the background's: list of float32 [P, P].
 
     The background is a tilted, bumpy wall about 1.2 to 5 m away with a few low ridges. An object stands before it by
     a seventh to a third of its distance, leans, is rounded towards its outline, and stays at least 4 % of that
@@ -183,7 +183,7 @@ def time_of_flight(distances, depths, rng):
 
     Args:
         distances: list of float32 [P, P], signed distances to the objects' outlines, nearest object first.
-        depths: their surfaces' and the background's distances in metres, as `surfaces` returns them.
+        depths: their surfaces' and the background's distances in meters, as `surfaces` returns them.
         rng: np.random.Generator of noise and lost pixels.
     """
     mixture, outline = depths[-1].copy(), np.float32(0)

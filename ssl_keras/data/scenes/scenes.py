@@ -1,7 +1,7 @@
 """Built-in scenes: drawn by formulas and seeded by their index, so that nothing has to be downloaded.
 
-A scene is one of ten silhouettes (or several) before a cluttered background. Position, size, rotation, colours,
-textures, lighting and clutter are drawn independently of the class: only the shape tells it. A colour camera and a
+A scene is one of ten silhouettes (or several) before a cluttered background. Position, size, rotation, colors,
+textures, lighting and clutter are drawn independently of the class: only the shape tells it. A color camera and a
 time-of-flight depth camera see the same layout, and its true boxes, masks, keypoints and depth are known.
 
 A scene is a function of (seed, index), and a picture of it one of (seed, index, size): coordinates are fractions of
@@ -54,7 +54,7 @@ class Scene:
         labels: int32 [n], class of each object.
         masks: bool [n, S, S], the visible part of each object; no two overlap.
         keypoints: float32 [n, 4, 3], (x, y, visible) in pixels, in the order of `KEYPOINT_NAMES`.
-        depth: float32 [S, S], true distance in metres of what fills most of each pixel.
+        depth: float32 [S, S], true distance in meters of what fills most of each pixel.
     """
 
     image: np.ndarray
@@ -76,7 +76,7 @@ def label(index: int, seed: int = 0) -> int:
 
 
 def render_image(index: int, size: int = 32, seed: int = 0) -> np.ndarray:
-    """What the colour camera sees of scene `index`: uint8 [size, size, 3], equal to `render(...).image`."""
+    """What the color camera sees of scene `index`: uint8 [size, size, 3], equal to `render(...).image`."""
     distances = [thing.signed_distance(size) for thing in _layout(index, size, seed, 1)]
     return _photograph(index, seed, distances)
 
@@ -160,14 +160,14 @@ def _layout(index, size, seed, objects):
     labels = [main_label, *rng.integers(len(CLASS_NAMES), size=number - 1)]
     quarters = rng.permutation(4)[:number]
     return [
-        # A room wider than its quarter of the image lets neighbours overlap.
+        # A room wider than its quarter of the image lets neighbors overlap.
         _place(rng, int(k), (0.3 + 0.4 * (q % 2), 0.3 + 0.4 * (q // 2)), 0.3, rng.uniform(0.14, 0.24))
         for k, q in zip(labels, quarters)
     ]
 
 
 def _place(rng, class_index, centre, room, radius):
-    """An object at random within `room` of a centre, so that its circle of this radius stays inside."""
+    """An object at random within `room` of a center, so that its circle of this radius stays inside."""
     dx, dy = rng.uniform(-1, 1, 2) * (room - radius)
     rotation = rng.uniform(-1, 1) * np.radians(40)  # from 45 degrees on, a square's top would be its side
     if CLASS_NAMES[class_index] in scene_shapes.ROTATION_INVARIANT:

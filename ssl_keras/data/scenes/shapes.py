@@ -1,6 +1,6 @@
 """The ten silhouettes of the built-in scenes, as signed distances and keypoints.
 
-Every shape lives in its own frame: origin at its centre, x to the right, y down, inside the unit circle, and
+Every shape lives in its own frame: origin at its center, x to the right, y down, inside the unit circle, and
 mirror-symmetric about the y axis, so that a horizontally flipped scene still shows the same class.
 """
 
@@ -15,9 +15,9 @@ ROTATION_INVARIANT = ("disk", "ring")
 
 _NOTCH_X, _NOTCH_Y = 0.45 * math.cos(math.pi / 5), 0.45 * math.sin(math.pi / 5)  # of the star, where a tip is (1, 0)
 _LOBE = 0.52  # of the heart: the radius of its lobes and half the side of the square between them
-_LOBE_X = _LOBE / math.sqrt(2)  # offset of a lobe's centre from the square's, along x and y
-_HEART_Y = 0.04  # the square's centre
-_BITE_Y = -0.45  # centre of the circle that the crescent lacks
+_LOBE_X = _LOBE / math.sqrt(2)  # offset of a lobe's center from the square's, along x and y
+_HEART_Y = 0.04  # the square's center
+_BITE_Y = -0.45  # center of the circle that the crescent lacks
 _HORN_Y = (_BITE_Y**2 + 0.95**2 - 0.75**2) / (2 * _BITE_Y)  # where the crescent's two circles meet
 
 

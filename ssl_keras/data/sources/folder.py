@@ -1,6 +1,5 @@
 """A folder of image files as a source."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +7,14 @@ import numpy as np
 from ssl_keras.data.folders.image_tree import EXTENSIONS, image_tree
 from ssl_keras.data.folders.layout import Layout, Part, arrange
 from ssl_keras.data.formats.transcode import decodable
-from ssl_keras.data.source import Places, Source
+from ssl_keras.data.source import Places, Source, Wanted
 from ssl_keras.errors import UserError
 from ssl_keras.words import counted, listing, shown
 
+FORMS = ("folder:PATH",)
 
-def open_folder(path: str, split: str = "train") -> Source:
+
+def open_source(path: str, wanted: Wanted) -> Source:
     """All image files below a folder, in the order of their sorted paths; links are followed.
 
     `layout.arrange` says which subfolders are splits and which are classes; `image_tree` says what is an image. What
@@ -21,12 +22,13 @@ def open_folder(path: str, split: str = "train") -> Source:
 
     Args:
         path: the folder, absolute or relative, with `~` or without.
-        split: "train": the training images, which are all where there are no splits; "test": those to score on.
+        wanted: its split "train": the training images, which are all where there are no splits; "test": those to score
+            on.
 
     Raises:
         UserError: there is no such folder, or no such images in it.
     """
-    root = Path(os.path.expanduser(path))
+    root = Path(path)
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise UserError(f"folder:{path}: {root.absolute()} {what}")
@@ -40,7 +42,7 @@ def open_folder(path: str, split: str = "train") -> Source:
         raise UserError(f"{root.absolute()}: {error}") from None
     scored = _scored_on(layout)
     class_names = tuple(layout.train.class_counts) or None
-    if split == "train":
+    if wanted.split == "train":
         remarks = [*tree.remarks(), *layout.remarks, *_said_of_splits(layout, scored), *layout.train.remarks()]
         if class_names:
             remarks.append(f"{len(class_names)} classes: {listing(layout.train.class_counts)}")

@@ -1,4 +1,4 @@
-"""Sources that give pixels: an .npy file of one array, and the built-in renderers."""
+"""An .npy file of one array as a source."""
 
 import os
 import zipfile
@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from ssl_keras.data.axes import doubt
-from ssl_keras.data.source import LARGEST_LABEL, Source
+from ssl_keras.data.source import LARGEST_LABEL, Source, Wanted
 from ssl_keras.errors import UserError
 
-BUILTIN = ("scenes", "depth_scenes")
+FORMS = ("npy:PATH",)
 DTYPES = ("uint8", "uint16", "float32")
 LOOKED_AT = 64  # images, for advice on a dtype
 
 
-def open_npy(path: str) -> Source:
+def open_source(path: str, wanted: Wanted) -> Source:
     """An array of images [N, H, W, C] or [N, H, W], uint8, uint16 or float32 in [0, 1], in any byte order, mapped and
     not read into memory.
 
@@ -25,6 +25,8 @@ def open_npy(path: str) -> Source:
         UserError: the file holds something else; the message says what, and how to make it right. Axes that look like
             another order are left to `Source.doubt`.
     """
+    if wanted.split == "test":
+        raise UserError(f"npy:{path} has no test images of its own")
     if not os.path.isfile(path):
         raise UserError(f"no file {path!r}: npy:PATH names one .npy file")
     images = _load(path, mmap_mode="r")
@@ -122,37 +124,3 @@ def _npy_labels(path: str, count: int) -> np.ndarray | None:
             "that has none; save np.unique(labels, return_inverse=True)[1] to number them anew"
         )
     return labels
-
-
-def open_builtin(rest: str, split: str, size: int, seed: int) -> Source:
-    """Rendered images: `scenes` (colour, 8 bit) or `depth_scenes` (one channel, 16 bit), with the class of
-    each.
-
-    Args:
-        rest: NAME or NAME:N; N training images (default 4000), a quarter as many test images.
-        split: "train" or "test"; no image is in both.
-        size: side, px.
-        seed: which images.
-    """
-    from ssl_keras.data.scenes import scenes
-
-    name, _, count = rest.partition(":")
-    if name not in BUILTIN:
-        raise UserError(f"unknown built-in data {name!r}: expected one of {', '.join(BUILTIN)}")
-    if count and not (count.isdecimal() and int(count) >= 4):
-        raise UserError(f"builtin:{rest}: expected a number of images of 4 or more after the name, not {count!r}")
-    length = int(count or 4000)
-    first = 0
-    if split == "test":
-        length, first = length // 4, scenes.TEST_OFFSET
-    render = scenes.render_image if name == "scenes" else scenes.render_depth_image
-    return Source(
-        name=f"builtin:{name} {split}",
-        length=length,
-        read=lambda i: render(first + i, size, seed),
-        describe=lambda i: f"builtin:{name} image {first + i}",
-        label=lambda i: int(scenes.label(first + i, seed)),
-        class_names=tuple(scenes.CLASS_NAMES),
-        has_test_split=True,
-        arrays=(3, "uint8") if name == "scenes" else (1, "uint16"),
-    )

@@ -1,0 +1,106 @@
+"""Settings -> the method with its backbone, its views and its optimizer, ready to train."""
+
+import inspect
+
+import keras
+import tensorflow as tf
+
+from ssl_keras import distribute
+from ssl_keras.build.arguments import literal
+from ssl_keras.build.data import channel_statistics, class_count
+from ssl_keras.build.optimizer import build_optimizer
+from ssl_keras.config import Config, check_micro_batches
+from ssl_keras.data.canvases import batches
+from ssl_keras.errors import UserError
+from ssl_keras.nn import norm
+from ssl_keras.nn.backbones import build_backbone
+from ssl_keras.views import policies
+from ssl_keras.views.layer import RandomViews
+
+
+def compiled_method(config: Config, method_class: type, arguments: dict, canvases) -> keras.Model:
+    """The method with its backbone, views and optimizer, ready to fit; call it in the strategy's scope."""
+    if config.micro_batch_size is not None:
+        check_micro_batches(config.batch_size, config.micro_batch_size, distribute.num_replicas())
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(config.precision)
+    steps = batches.steps_per_epoch(canvases, config.batch_size)
+    mean, std = channel_statistics(canvases)
+    backbone = untrained_backbone(config, mean, std)
+    views = random_views(config)
+    check_view_count(config, method_class, len(views.views))
+    facts = {
+        "num_classes": class_count(canvases),
+        "num_examples": len(canvases),
+        "batch_size": config.batch_size,
+        "total_steps": config.epochs * steps,
+    }
+    wanted = inspect.signature(method_class.__init__).parameters
+    with normalization(config):
+        method = method_class(backbone, views, **arguments, **{k: v for k, v in facts.items() if k in wanted})
+    method.micro_batch_size = config.micro_batch_size
+    method.check_batch(config.batch_size)
+    method.compile(optimizer=build_optimizer(config, method, steps), jit_compile=compiles_steps(config))
+    method.optimizer.build(method.trainable_variables)
+    return method
+
+
+def compiles_steps(config: Config) -> bool:
+    """Whether XLA compiles whole steps: on one GPU.
+
+    On CPU oneDNN is faster for the model, and views compile themselves; a TPU's strategy compiles by itself; between
+    several GPUs of a host XLA cannot communicate.
+    """
+    single = distribute.num_replicas() == 1
+    if config.jit_compile == "true" and not single and config.strategy != "tpu":
+        raise UserError("--jit_compile=true compiles the step of a single device; leave it out with several")
+    if config.jit_compile == "auto":
+        return single and bool(tf.config.list_physical_devices("GPU"))
+    return config.jit_compile == "true" and single
+
+
+def random_views(config: Config) -> RandomViews:
+    """The layer that makes the views of the settings."""
+    without = tuple(filter(None, config.views_without.split(",")))
+    changes = {}
+    for item in config.view_arg:
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise UserError(f"--view_arg={item} must have the form NAME=VALUE")
+        changes[name] = literal(text, object, f"--view_arg={item}")
+    recipe = policies.get(config.views, config.image_size, without=without, **changes)
+    return RandomViews(recipe, config.image_size, seed=config.seed, color=config.color)
+
+
+def check_view_count(config: Config, method_class: type, count: int) -> None:
+    """Refuses a recipe that gives a method more or fewer views than it compares."""
+    own = policies.get(method_class.default_views, config.image_size)
+    if count != len(own) and not (method_class.multi_crop and count >= 2):
+        needed = "2 or more" if method_class.multi_crop else len(own)
+        raise UserError(
+            f"--views={config.views} makes {count} view(s) of an image, and {config.method} needs {needed}: such as "
+            f"--views={method_class.default_views}"
+        )
+
+
+def untrained_backbone(config: Config, mean, std) -> keras.Model:
+    """The run's backbone with the weights that its seed gives."""
+    with normalization(config):
+        return build_backbone(
+            config.backbone,
+            config.image_size,
+            config.channels,
+            width=config.width,
+            seed=config.seed,
+            mean=mean,
+            std=std,
+            stem=config.stem,
+            zero_init_last=config.zero_init_last,
+            patch=config.patch,
+            pool=config.pool,
+        )
+
+
+def normalization(config: Config):
+    """The context in which the run's networks are built; a replica's pieces are normalized by themselves."""
+    return norm.using(config.norm, synchronized=None if config.micro_batch_size is None else False)

@@ -1,0 +1,110 @@
+"""What an encoder expects of its images, and where it came from."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from ssl_keras.data.formats.decode import MAXIMUM
+from ssl_keras.encoders import stages
+from ssl_keras.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Contract:
+    """What an encoder expects of its images, and where it came from.
+
+    Args:
+        size: side of the images, px.
+        dtype: type of the pixels as they are stored: uint8, uint16 or float32.
+        ranges: lowest and highest raw value of each channel [C, 2]; the encoder scales these to 0 and 1 itself.
+        mean, std: of each channel over the training images, after that scaling [C]; None: not known.
+        invalid: of each channel, the raw value that says that nothing was measured [C]; None: there is none.
+        stages: where the encoder can be cut, from its input to its output (see `stages`).
+        dimension: D of the features [B, D].
+        canvas_size: side to which images were squashed before they came to `size`, px; None: not known.
+        origin: how it was trained: method, data, backbone, epochs, seed, version, as far as they are known.
+    """
+
+    size: int
+    dtype: str
+    ranges: tuple[tuple[float, float], ...]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    invalid: tuple[float | None, ...] | None = None
+    stages: tuple[str, ...] = ()
+    dimension: int | None = None
+    canvas_size: int | None = None
+    origin: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.dtype not in MAXIMUM:
+            raise UserError(f"an encoder's pixels are {self.dtype!r}: expected one of {', '.join(MAXIMUM)}")
+
+    @property
+    def channels(self) -> int:
+        return len(self.ranges)
+
+    @property
+    def scale(self) -> float:
+        """The raw value of a pixel that is 1 where images are in [0, 1]."""
+        return MAXIMUM[self.dtype]
+
+    def to_json(self) -> dict:
+        """Plain values, for `from_json`."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict) -> "Contract":
+        """Reads back what `to_json` gave; fields that a later version has added are left out."""
+
+        def frozen(value):
+            return tuple(map(frozen, value)) if isinstance(value, list) else value
+
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: frozen(value) for name, value in values.items() if name in known})
+
+
+def of_model(model: keras.Model, dtype: str, **more) -> Contract:
+    """The contract that a model itself shows: its shapes, stages and input statistics.
+
+    Args:
+        model: raw pixels [B, S, S, C] of `dtype`'s whole range -> features [B, D].
+        more: further fields.
+    """
+    _, size, _, channels = model.input_shape
+    mean, std = _statistics(model)
+    return Contract(
+        size=size,
+        dtype=dtype,
+        ranges=((0.0, float(MAXIMUM[dtype])),) * channels,
+        mean=mean,
+        std=std,
+        stages=tuple(stages.names(model)),
+        dimension=model.output_shape[-1],
+        **more,
+    )
+
+
+def shown_dtype(model: keras.Model) -> str | None:
+    """The pixel type whose range a model's scaling of its input shows; None where it shows none."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Rescaling):
+            for dtype, maximum in MAXIMUM.items():
+                if np.allclose(float(np.max(layer.scale)) * maximum, 1.0, rtol=1e-4) and not np.any(layer.offset):
+                    return dtype
+    return None
+
+
+def _statistics(model: keras.Model) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Mean and standard deviation per channel that a backbone of this package takes away; (None, None): not known."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found = _statistics(layer)
+            if found[0] is not None:
+                return found
+        elif layer.name == "normalization" and isinstance(layer, keras.layers.Rescaling):
+            scale = np.atleast_1d(np.asarray(layer.scale, np.float64))
+            offset = np.atleast_1d(np.asarray(layer.offset, np.float64))
+            return tuple((-offset / scale).tolist()), tuple((1 / scale).tolist())
+    return None, None

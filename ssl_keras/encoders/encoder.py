@@ -1,0 +1,53 @@
+"""An encoder: the model that is evaluated and shipped, and its contract."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from ssl_keras.data.formats.decode import MAXIMUM
+from ssl_keras.encoders import stages
+from ssl_keras.encoders.contract import Contract, of_model
+from ssl_keras.nn.batch_norm import as_stock
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """An encoder.
+
+    Args:
+        model: raw pixels, float32 [B, S, S, C] -> features, float32 [B, D]; built-in Keras layers alone.
+        contract: what its images must be.
+    """
+
+    model: keras.Model
+    contract: Contract
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """The features of images [B, S, S, C] in [0, 1], 1 being the highest value that their pixel type can hold."""
+        return self.model(images * self.contract.scale, training=False)
+
+    def cut(self, stage: str) -> "Encoder":
+        """The encoder up to a stage, see `stages.cut`."""
+        if stage == stages.WHOLE:
+            return self
+        model = stages.cut(self.model, stage)
+        until = self.contract.stages[: self.contract.stages.index(stage) + 1]
+        return Encoder(
+            model, dataclasses.replace(self.contract, stages=until, dimension=model.output_shape[-1])
+        )
+
+
+def build_encoder(backbone: keras.Model, dtype: str, **more) -> Encoder:
+    """The encoder that ships a backbone: it scales raw pixel values itself.
+
+    Args:
+        backbone: float32 [B, S, S, C] in [0, 1] -> h [B, D].
+        dtype: uint8 (pixels 0..255), uint16 (0..65535) or float32 (0..1): the range of the encoder's float32 input.
+        more: further fields of its contract, such as `origin`.
+    """
+    backbone = as_stock(backbone)
+    images = keras.Input(backbone.input_shape[1:], dtype="float32", name="images")
+    scaled = keras.layers.Rescaling(1.0 / MAXIMUM[dtype], dtype="float32", name="input_scaling")(images)
+    model = keras.Model(images, backbone(scaled), name="encoder")
+    return Encoder(model, of_model(model, dtype, **more))

@@ -1,0 +1,29 @@
+"""A score while a run trains: kNN among its own training images."""
+
+import numpy as np
+
+from ssl_keras.config import Config
+from ssl_keras.errors import UserError
+from ssl_keras.evals import features, knn
+from ssl_keras.evals.subject import Subject
+
+KNN_QUERIES, KNN_BANK = 1000, 10_000
+
+
+def online_knn(config: Config, method, canvases):
+    """kNN accuracy among *training* images while training: the test images are not looked at."""
+    labelled = np.flatnonzero(canvases.labels >= 0)
+    if len(np.unique(canvases.labels[labelled])) < 2:
+        raise UserError(f"--knn_every needs labeled images of two classes, which {config.data} lacks; leave it out")
+    order = np.random.default_rng(0).permutation(labelled)
+    queries = order[: min(KNN_QUERIES, max(1, len(order) // 5))]
+    bank = order[len(queries) :][:KNN_BANK]
+
+    bank, queries = canvases.subset(bank), canvases.subset(queries)
+    embed = features.embedder(lambda x: method.encoder(x, training=False), config.image_size)
+
+    def measure() -> float:
+        subject = Subject(lambda: (features.extract(embed, bank), features.extract(embed, queries)))
+        return knn.evaluate(subject, knn.Options())[0].value
+
+    return measure

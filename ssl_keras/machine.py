@@ -1,0 +1,22 @@
+"""The machine that this process runs on: its memory, and how much of it the process has held."""
+
+import os
+import resource
+import sys
+
+
+def peak_memory_bytes() -> int:
+    """The most memory that this process has held so far (resident set), in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory_bytes() -> int:
+    """Memory of the machine, or of the container where that has less."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        if os.path.exists(path):
+            with open(path) as file:
+                limit = file.read().strip()
+            memory = min(memory, int(limit)) if limit.isdecimal() else memory
+    return memory
