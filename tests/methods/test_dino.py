@@ -83,12 +83,12 @@ def test_the_teachers_momentum_rises_to_one_along_half_a_cosine():
 
 @pytest.fixture(scope="module")
 def with_a_vit():
-    """The method on a ViT of two blocks, while these tests run."""
+    """The method on a ViT, while these tests run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(vit.ARCHITECTURES, "vit_two_blocks", vit.Architecture(32, 2, 2))
-        patch.setattr(sys.modules[__name__], "BACKBONE", {"name": "vit_two_blocks", "patch": 4}, raising=False)
+        patch.setitem(vit.ARCHITECTURES, "vit_one_block", vit.Architecture(32, 1, 2))
+        patch.setattr(sys.modules[__name__], "BACKBONE", {"name": "vit_one_block", "patch": 4}, raising=False)
         practiced = test_every_method.practice("dino")
-        assert practiced.method.backbone.name == "vit_two_blocks"
+        assert practiced.method.backbone.name == "vit_one_block"
         yield practiced
 
 
