@@ -27,7 +27,7 @@ class StopWhenNotFinite(keras.callbacks.Callback):
         self.skippable, self.skipped = skippable, skipped
 
     def on_train_batch_end(self, batch, logs=None):
-        skipped = int(logs.pop("skipped", 0))
+        skipped = int(logs.get("skipped", 0))
         self.skipped += skipped
         if skipped:
             logging.warning(
@@ -42,5 +42,8 @@ class StopWhenNotFinite(keras.callbacks.Callback):
                 f"the loss is not a finite number at step {steps_made(self.model)}{also}: training has diverged. Lower "
                 "--learning_rate, lengthen --warmup_epochs, or use --precision=float32; earlier checkpoints are kept"
             )
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs.pop("skipped", None)  # of the last step alone
         if self.skippable:
             logs["skipped_steps"] = self.skipped
