@@ -194,6 +194,7 @@ def test_several_steps_at_once_and_step_by_step_without_a_graph(model, images):
         (lambda x, y: tf.data.Dataset.from_tensors(x.astype(np.float32)), {}, "divide them by their maximum, such as"),
         (lambda x, y: x.astype(np.int32), {}, "images are int32"),
         (lambda x, y: x[..., :1], {}, "have 1 channel.*takes 3"),
+        (lambda x, y: x[:, :8], {}, "images of 8 by 16 pixels are not square"),
         (lambda x, y: x[0], {}, r"must be an array \[N, S, S, C\]"),
         (lambda x, y: list(x), {}, r"expected a tf.data.Dataset.*got list"),
         (lambda x, y: tf.data.Dataset.from_tensor_slices(x), {}, r"batch them"),

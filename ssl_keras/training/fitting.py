@@ -10,10 +10,11 @@ from ssl_keras.training import inputs, loop
 
 
 class Fitted(keras.Model):
-    """A model whose `train_step` takes batches {"image", "size", "index", "label"} and has the loss in it."""
+    """A model whose `train_step` takes batches {"image", "size", "index", "label"} and has the loss in it.
 
-    constant_lr: tuple[str, ...] = ()  # parts of the model whose learning rate is not scheduled, by variable path
-    held: dict[str, int] = {}  # variable path -> the optimizer's first steps in which that part is left alone  # noqa: RUF012
+    What its subclass says of its parts (`constant_lr`, `held`) and of its data (`needs_index`, ...) is kept.
+    """
+
     tests = False  # whether the step at hand is one of `test_step`
 
     def compile(self, optimizer="rmsprop", loss=None, *, jit_compile="auto", auto_scale_loss=True, **settings) -> None:

@@ -275,6 +275,11 @@ def _checked(model, batch):
 def _check_image_type(model, dtype: str, shape: tuple) -> None:
     if dtype not in ("uint8", "uint16", "float16", "float32", "float64"):
         raise UserError(f"images are {dtype}: expected uint8 (0 to 255), uint16 (0 to 65535) or floats in [0, 1]")
+    if shape[0] != shape[1]:
+        raise UserError(
+            f"images of {shape[0]} by {shape[1]} pixels are not square: resize them to a square, such as "
+            "tf.image.resize(x, [96, 96]), and give their true height and width as size in a dict"
+        )
     channels = model.backbone.input_shape[-1]
     if shape[-1] != channels:
         raise UserError(f"images have {shape[-1]} channel(s), and the backbone {model.backbone.name} takes {channels}")
