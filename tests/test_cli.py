@@ -93,29 +93,6 @@ def test_every_setting_says_what_it_is():
         assert known.group in GROUPS and known.text and not known.text.endswith("."), name
 
 
-def test_choices_that_stand_in_two_places_agree():
-    from ssl_keras import distribute, optim
-    from ssl_keras.data.canvases.pipeline import DTYPES
-    from ssl_keras.data.formats import size
-    from ssl_keras.nn import backbones, norm, vit
-    from ssl_keras.optim import schedules
-
-    known = settings()
-    for name, choices in {
-        "strategy": distribute.STRATEGIES,
-        "schedule": schedules.SCHEDULES,
-        "lr_scaling": schedules.SCALINGS,
-        "dtype": DTYPES,
-        "pool": vit.POOLS,
-        "norm": norm.NORMS,
-    }.items():
-        assert set(known[name].choices) == set(choices), name
-    assert known["max_megapixels"].most == Config().max_megapixels == size.LARGEST
-    told = {"optimizer": optim.OPTIMIZERS, "backbone": backbones.BACKBONES, "method": methods.names()}
-    for name, choices in told.items():
-        assert set(re.findall(r"\w+", known[name].text.removeprefix("what to train"))) == set(choices), name
-
-
 @pytest.mark.parametrize(
     "raised, traceback",
     [
