@@ -104,7 +104,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(finished, tmp_path):
         ({"views": "sinclr"}, "simsiam"),
         ({"views": "instdisc"}, "makes 1 view.* needs 2"),
         ({"method": "inst_disc"}, "makes 2 view.* needs 1: such as --views=instdisc"),
-        ({"views_without": "color"}, "grayscale"),
+        ({"views_without": "colour"}, "grayscale"),
         ({"view_arg": ("crop=1",)}, "crop_area"),
         ({"optimizer": "sgdd"}, "adamw"),
         ({"workdir": ""}, "--workdir"),

@@ -58,7 +58,7 @@ def test_palettes(depth, size):
 
 @pytest.mark.parametrize("depth", [4, 8])
 @pytest.mark.parametrize(
-    "colors", [[(0, 0, 0), (255, 255, 255)], [(k, k, k) for k in range(16)]], ids=["black", "dark"]
+    "colours", [[(0, 0, 0), (255, 255, 255)], [(k, k, k) for k in range(16)]], ids=["black", "dark"]
 )
 def test_few_gray_colours_in_more_bits(depth, colours):
     numbers = RNG.integers(0, len(colours), (H, W))
