@@ -36,10 +36,10 @@ demo: $(READY)
 	$(BIN)/python -m tools.demo --workdir=runs/demo
 
 test: $(READY_DEV)
-	$(BIN)/python -m pytest -q -n 2 -m "not slow" --durations=10
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow"
 
 test-all: $(READY_DEV)
-	$(BIN)/python -m pytest -q -n 2 --durations=20
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 lint: $(READY_DEV)
 	$(BIN)/ruff check .
