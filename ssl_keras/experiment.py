@@ -40,8 +40,10 @@ SAMPLE = 512  # images in which collapse is watched
 
 
 def pretrain(config: Config) -> dict | None:
-    """Trains, resumes or recognizes the run of `config.workdir`; returns its summary (None on a worker
-    that writes none).
+    """Trains, resumes or recognizes the run of `config.workdir`.
+
+    Returns:
+        Its summary; None on a worker that writes none.
 
     Raises:
         UserError: for settings or data with which no run can be made, before anything is trained; for a folder in
@@ -200,15 +202,11 @@ def callbacks(config: Config, method, canvases, checkpoints, position: Position,
     sample = center_view(canvases.sample(SAMPLE), config.image_size).numpy()
     watching = [finite, speed, Collapse(sample)]
     if config.knn_every:
-        watching.append(
-            Score("knn_top1", online_knn(config, method, canvases), config.knn_every, config.epochs)
-        )
+        watching.append(Score("knn_top1", online_knn(config, method, canvases), config.knn_every, config.epochs))
     return [
         *watching,
         MetricsLog(_path(config, "metrics.jsonl"), position.history),
-        TensorBoard(
-            _path(config, "tensorboard"), lambda: preview.views_grid(method.views, canvases)[None] / 255
-        ),
+        TensorBoard(_path(config, "tensorboard"), lambda: preview.views_grid(method.views, canvases)[None] / 255),
         Progress(config.epochs, config.batch_size),
         saving,
     ]

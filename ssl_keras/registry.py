@@ -4,8 +4,7 @@ Sources are read, not imported, so that a list of names or a help text costs not
 """
 
 import ast
-import importlib
-import os
+import importlib.util
 import pkgutil
 import re
 from types import ModuleType
@@ -54,8 +53,7 @@ class Registry:
     def read(self, name: str) -> ast.Module:
         """The module as parsed source."""
         self.check(name)
-        paths = (os.path.join(folder, f"{name}.py") for folder in self._path())
-        with open(next(path for path in paths if os.path.exists(path)), encoding="utf-8") as file:
+        with open(importlib.util.find_spec(f"{self.package}.{name}").origin, encoding="utf-8") as file:
             return ast.parse(file.read())
 
     def summary(self, name: str) -> str:

@@ -7,7 +7,7 @@ import os
 
 from absl import flags
 
-from ssl_keras import cli
+from ssl_keras import cli, run_folder
 from ssl_keras.config import Config
 
 cli.define_path("workdir", "runs/demo", "folder for the runs and what they leave")
@@ -33,7 +33,7 @@ def main():
         "pixels": "pixels",
         "random encoder": "random",
         "pretrained (simclr)": "run",
-        "supervised": os.path.join(runs["supervised"].workdir, "encoder.keras"),
+        "supervised": os.path.join(runs["supervised"].workdir, run_folder.ENCODER),
     }
     request = run.request_from(
         {"workdir": runs["simclr"].workdir},

@@ -29,9 +29,7 @@ cli.define(
     ]
 )
 flags.DEFINE_string("encoder", "run", "run | FILE | random | pixels, or several separated by commas")
-flags.DEFINE_string(
-    "eval", "knn,linear", f"evaluations, separated by commas: {', '.join(evals.REGISTRY.names())}"
-)
+flags.DEFINE_string("eval", "knn,linear", f"evaluations, separated by commas: {', '.join(evals.REGISTRY.names())}")
 flags.DEFINE_string(
     "eval_layer",
     "representation",

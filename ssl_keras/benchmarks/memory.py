@@ -107,7 +107,6 @@ def work() -> None:
         method = methods.load("simclr")(backbone, views)
     method.micro_batch_size = config.micro_batch_size
     method.compile(optimizer="sgd", jit_compile=False)
-    method.optimizer.build(method.trainable_variables)
     b = config.batch_size
     batch = {
         "image": tf.random.stateless_uniform([b, size, size, channels], (0, 0), 0, 256, tf.int32),

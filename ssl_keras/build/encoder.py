@@ -18,7 +18,6 @@ def shipped(workdir: str) -> Encoder:
     run = read_run(workdir)
     encoder = file.load_encoder(os.path.join(workdir, run_folder.ENCODER))
     if encoder.contract.canvas_size is None:  # runs of earlier versions keep it in their settings alone
-        encoder = dataclasses.replace(
-            encoder, contract=dataclasses.replace(encoder.contract, canvas_size=run.canvas_size)
-        )
+        contract = dataclasses.replace(encoder.contract, canvas_size=run.canvas_size)
+        encoder = dataclasses.replace(encoder, contract=contract)
     return encoder

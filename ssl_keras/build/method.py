@@ -3,7 +3,6 @@
 import inspect
 
 import keras
-import tensorflow as tf
 
 from ssl_keras import distribute
 from ssl_keras.build.arguments import literal
@@ -28,7 +27,7 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     mean, std = channel_statistics(canvases)
     backbone = untrained_backbone(config, mean, std)
     views = random_views(config)
-    check_view_count(config, method_class, len(views.views))
+    check_views(config, method_class, views)
     facts = {
         "num_classes": class_count(canvases),
         "num_examples": len(canvases),
@@ -40,22 +39,20 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
         method = method_class(backbone, views, **arguments, **{k: v for k, v in facts.items() if k in wanted})
     method.micro_batch_size = config.micro_batch_size
     method.check_batch(config.batch_size)
-    method.compile(optimizer=build_optimizer(config, method, steps), jit_compile=compiles_steps(config))
-    method.optimizer.build(method.trainable_variables)
+    method.compile(optimizer=build_optimizer(config, method, steps), jit_compile=jit_compile(config))
     return method
 
 
-def compiles_steps(config: Config) -> bool:
-    """Whether XLA compiles whole steps: on one GPU.
+def jit_compile(config: Config) -> bool | str:
+    """What the method's `compile` is told: whether XLA compiles whole steps.
 
-    On CPU oneDNN is faster for the model, and views compile themselves; a TPU's strategy compiles by itself; between
-    several GPUs of a host XLA cannot communicate.
+    A TPU's strategy compiles by itself; between several GPUs of a host XLA cannot communicate.
     """
+    if config.jit_compile == "auto":
+        return "auto"
     single = distribute.num_replicas() == 1
     if config.jit_compile == "true" and not single and config.strategy != "tpu":
         raise UserError("--jit_compile=true compiles the step of a single device; leave it out with several")
-    if config.jit_compile == "auto":
-        return single and bool(tf.config.list_physical_devices("GPU"))
     return config.jit_compile == "true" and single
 
 
@@ -72,14 +69,12 @@ def random_views(config: Config) -> RandomViews:
     return RandomViews(recipe, config.image_size, seed=config.seed, color=config.color)
 
 
-def check_view_count(config: Config, method_class: type, count: int) -> None:
+def check_views(config: Config, method_class: type, views: RandomViews) -> None:
     """Refuses a recipe that gives a method more or fewer views than it compares."""
-    own = policies.get(method_class.default_views, config.image_size)
-    if count != len(own) and not (method_class.multi_crop and count >= 2):
-        needed = "2 or more" if method_class.multi_crop else len(own)
+    if needed := method_class.views_lacking(views):
         raise UserError(
-            f"--views={config.views} makes {count} view(s) of an image, and {config.method} needs {needed}: such as "
-            f"--views={method_class.default_views}"
+            f"--views={config.views} makes {len(views.views)} view(s) of an image, and {config.method} needs {needed}: "
+            f"such as --views={method_class.default_views}"
         )
 
 

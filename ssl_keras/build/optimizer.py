@@ -20,7 +20,7 @@ def build_optimizer(config: Config, method: keras.Model, steps: int) -> keras.op
         _numbers(config.milestones, "--milestones"),
         config.lr_drop,
     )
-    optimizer = optim.build_optimizer(
+    return optim.build_optimizer(
         config.optimizer,
         rate,
         config.weight_decay,
@@ -34,7 +34,6 @@ def build_optimizer(config: Config, method: keras.Model, steps: int) -> keras.op
         clipnorm=config.clipnorm,
         final_weight_decay=config.final_weight_decay,
     )
-    return optim.LossScale(optimizer) if config.precision == "mixed_float16" else optimizer
 
 
 def _numbers(text: str, where: str) -> tuple[float, ...]:

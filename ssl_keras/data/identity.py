@@ -42,8 +42,8 @@ class Identity:
             return phrases or ["the same images in another order"]
         known = (self.checksums > 0) & (then.checksums > 0)
         changed = np.flatnonzero(known & (self.checksums != then.checksums))
-        relabelled = np.flatnonzero(self.labels != then.labels)
-        found = (("other contents", changed), ("other labels", relabelled))
+        relabeled = np.flatnonzero(self.labels != then.labels)
+        found = (("other contents", changed), ("other labels", relabeled))
         return [f"{what}: {_some([self.names[i] for i in rows])}" for what, rows in found if len(rows)]
 
 

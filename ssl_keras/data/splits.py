@@ -12,7 +12,7 @@ TEST_FRACTION = 0.2
 
 
 def train_and_test(
-    spec: str, data_dir: str | None = None, canvas_size: int | None = None, seed: int = 0, labelled: bool = True
+    spec: str, data_dir: str | None = None, canvas_size: int | None = None, seed: int = 0, labeled: bool = True
 ) -> tuple[Source, Source, str]:
     """Images to fit an evaluation on, images to score it on, and a note on where these come from.
 
@@ -28,7 +28,7 @@ def train_and_test(
     """
     train = open_source(spec, "train", data_dir, canvas_size, seed)
     if train.labels is None or not (train.labels >= 0).any():
-        if not labelled:
+        if not labeled:
             return _without_labels(train, spec, data_dir, canvas_size, seed)
         raise UserError(
             f"{train.name} has no labels, and this needs them: put each class's images in a folder of its own "
@@ -41,13 +41,13 @@ def train_and_test(
         if test.labels is not None and (test.labels >= 0).any():
             train, test = _named(train, test)
             check_classes(train)
-            return _labelled(train), _labelled(test), f"test images: {test.name}"
+            return _labeled(train), _labeled(test), f"test images: {test.name}"
         why = f"{test.name} has no labels, so: "
 
     (train,) = _named(train)
     check_classes(train)
     held_out = _held_out(train.labels, seed)
-    kept = np.flatnonzero((train.labels >= 0) & ~held_out)
+    kept = (train.labels >= 0) & ~held_out
     if not held_out.any():
         raise UserError(
             f"{train.name}: a test part cannot be held out of {len(train)} images, two of a class are the least"
@@ -57,11 +57,7 @@ def train_and_test(
         f"{why}held-out {100 * TEST_FRACTION:.0f} % of the {where}'s images; "
         f"a pretraining run on the {where} saw them without labels"
     )
-    return (
-        subset(train, kept, f"{train.name} (training part)"),
-        subset(train, np.flatnonzero(held_out), f"{train.name} (held-out part)"),
-        note,
-    )
+    return *_parts(train, kept, held_out), note
 
 
 def _without_labels(train: Source, spec: str, data_dir, canvas_size, seed: int) -> tuple[Source, Source, str]:
@@ -69,10 +65,14 @@ def _without_labels(train: Source, spec: str, data_dir, canvas_size, seed: int) 
         test = open_source(spec, "test", data_dir, canvas_size, seed)
         return train, test, f"test images: {test.name}"
     held_out = _held_out(np.zeros(len(train), np.int64), seed)
+    note = f"held-out {100 * TEST_FRACTION:.0f} % of the images, which have no labels"
+    return *_parts(train, ~held_out, held_out), note
+
+
+def _parts(source: Source, kept: np.ndarray, held_out: np.ndarray) -> tuple[Source, Source]:
     return (
-        subset(train, np.flatnonzero(~held_out), f"{train.name} (training part)"),
-        subset(train, np.flatnonzero(held_out), f"{train.name} (held-out part)"),
-        f"held-out {100 * TEST_FRACTION:.0f} % of the images, which have no labels",
+        subset(source, np.flatnonzero(kept), f"{source.name} (training part)"),
+        subset(source, np.flatnonzero(held_out), f"{source.name} (held-out part)"),
     )
 
 
@@ -88,8 +88,7 @@ def check_classes(source: Source) -> None:
 
 
 def take(source: Source, n: int | None, seed: int = 0) -> Source:
-    """The first n images in stored order; of a folder, n drawn at random, evenly spread over the sorted
-    names.
+    """The first n images in stored order; of a folder, n drawn at random, evenly spread over the sorted names.
 
     The first images of a sorted folder would all be of one class. n of None or 0 takes all.
     """
@@ -132,7 +131,7 @@ def _named(*parts: Source) -> list[Source]:
     return [named(part) for part in parts]
 
 
-def _labelled(source: Source) -> Source:
+def _labeled(source: Source) -> Source:
     if (source.labels >= 0).all():
         return source
     return subset(source, np.flatnonzero(source.labels >= 0), f"{source.name} (labeled part)")

@@ -8,6 +8,7 @@ import numpy as np
 from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.encoders import stages
 from ssl_keras.errors import UserError
+from ssl_keras.nn import images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,8 @@ def of_model(model: keras.Model, dtype: str, **more) -> Contract:
         more: further fields.
     """
     _, size, _, channels = model.input_shape
-    mean, std = _statistics(model)
+    found = images.statistics(model)
+    mean, std = (None, None) if found is None else (tuple(values.tolist()) for values in found)
     return Contract(
         size=size,
         dtype=dtype,
@@ -94,17 +96,3 @@ def shown_dtype(model: keras.Model) -> str | None:
                 if np.allclose(float(np.max(layer.scale)) * maximum, 1.0, rtol=1e-4) and not np.any(layer.offset):
                     return dtype
     return None
-
-
-def _statistics(model: keras.Model) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
-    """Mean and standard deviation per channel that a backbone of this package takes away; (None, None): not known."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            found = _statistics(layer)
-            if found[0] is not None:
-                return found
-        elif layer.name == "normalization" and isinstance(layer, keras.layers.Rescaling):
-            scale = np.atleast_1d(np.asarray(layer.scale, np.float64))
-            offset = np.atleast_1d(np.asarray(layer.offset, np.float64))
-            return tuple((-offset / scale).tolist()), tuple((1 / scale).tolist())
-    return None, None

@@ -1,12 +1,12 @@
 """Images and encoders, brought together for evaluations."""
 
 import dataclasses
-import os
 
 import numpy as np
 
-from ssl_keras import methods, run_folder
+from ssl_keras import methods
 from ssl_keras.build.data import channel_statistics, resolve
+from ssl_keras.build.encoder import shipped
 from ssl_keras.build.method import untrained_backbone
 from ssl_keras.config import Config
 from ssl_keras.data import splits
@@ -30,14 +30,14 @@ class Data:
         dtype: pixel type that encoder files expect which do not say it themselves.
     """
 
-    def __init__(self, config: Config, test_examples: int | None, labelled: bool = True, dtype: str | None = None):
+    def __init__(self, config: Config, test_examples: int | None, labeled: bool = True, dtype: str | None = None):
         size = config.canvas_size or config.image_size
-        train, test, self.note = splits.train_and_test(config.data, config.data_dir, size, labelled=labelled)
+        train, test, self.note = splits.train_and_test(config.data, config.data_dir, size, labeled=labeled)
         examples = config.train_examples
         if examples and config.workdir:  # a run's own number may be more than the part that is left for training here
             examples = min(examples, len(train))
         self.train, self.test = splits.take(train, examples), splits.take(test, test_examples)
-        if labelled:
+        if labeled:
             splits.check_classes(self.train)
         self.dtype = dtype
         self.config, _ = resolve(config, self.train, methods.load(config.method))
@@ -49,8 +49,7 @@ class Data:
         size, channels, dtype = config.image_size, config.channels, config.dtype
         encoder = None
         if name not in ("random", "pixels"):
-            path = os.path.join(config.workdir, run_folder.ENCODER) if name == "run" else name
-            encoder = file.load_encoder(path, self.dtype)
+            encoder = shipped(config.workdir) if name == "run" else file.load_encoder(name, self.dtype)
             size, channels, dtype = encoder.contract.size, encoder.contract.channels, encoder.contract.dtype
         possible = possible_channels(self.train)
         if channels not in possible:

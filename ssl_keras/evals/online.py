@@ -12,10 +12,10 @@ KNN_QUERIES, KNN_BANK = 1000, 10_000
 
 def online_knn(config: Config, method, canvases):
     """kNN accuracy among *training* images while training: the test images are not looked at."""
-    labelled = np.flatnonzero(canvases.labels >= 0)
-    if len(np.unique(canvases.labels[labelled])) < 2:
+    labeled = np.flatnonzero(canvases.labels >= 0)
+    if len(np.unique(canvases.labels[labeled])) < 2:
         raise UserError(f"--knn_every needs labeled images of two classes, which {config.data} lacks; leave it out")
-    order = np.random.default_rng(0).permutation(labelled)
+    order = np.random.default_rng(0).permutation(labeled)
     queries = order[: min(KNN_QUERIES, max(1, len(order) // 5))]
     bank = order[len(queries) :][:KNN_BANK]
 

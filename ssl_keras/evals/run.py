@@ -5,7 +5,7 @@ import itertools
 import os
 from collections.abc import Iterator
 
-from ssl_keras import files, methods
+from ssl_keras import files, methods, run_folder
 from ssl_keras.config import Config, read_run
 from ssl_keras.data.canvases.pipeline import BadFilesError
 from ssl_keras.encoders import stages
@@ -188,7 +188,7 @@ def request_from(
     encoders = [os.path.expanduser(name) for name in _names(encoder)]
     if workdir:
         config = dataclasses.replace(read_run(workdir), workdir=workdir)
-        if "run" in encoders and not os.path.exists(os.path.join(workdir, "encoder.keras")):
+        if "run" in encoders and not os.path.exists(os.path.join(workdir, run_folder.ENCODER)):
             raise UserError(f"{workdir!r} holds a run that has not finished: run its tools.pretrain command again")
         if given.get("data", config.data) != config.data:
             config = dataclasses.replace(config, train_examples=None)  # that number was said of the other data

@@ -89,9 +89,7 @@ class SSLModel(Fitted, Configured):
 
     def _check_views(self, views):
         sizes, side = [policy.size for policy in views.views], self.backbone.input_shape[1]
-        own = len(policies.get(self.default_views, views.image_size))
-        if len(sizes) != own and not (self.multi_crop and len(sizes) >= 2):
-            needed = "2 or more" if self.multi_crop else own
+        if needed := self.views_lacking(views):
             raise UserError(
                 f"{type(self).__name__} needs {needed} view(s) of an image, and the views make {len(sizes)}: such as "
                 f'views="{self.default_views}"'
@@ -102,6 +100,14 @@ class SSLModel(Fitted, Configured):
                 "RandomViews that image_size, or build the backbone for the views' size"
             )
         return views
+
+    @classmethod
+    def views_lacking(cls, views) -> str | None:
+        """How many views of an image the method needs, where `views` makes another number of them; else None."""
+        own, count = len(policies.get(cls.default_views, views.image_size)), len(views.views)
+        if cls.multi_crop:
+            return None if count >= 2 or count == own else "2 or more"
+        return None if count == own else str(own)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "micro_batch_size": self.micro_batch_size}

@@ -9,13 +9,13 @@ scale).
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ssl_keras.methods.base import SSLModel
-from ssl_keras.nn import heads
+from ssl_keras.nn import heads, images
 from ssl_keras.nn.multi_crop import at_size
 from ssl_keras.views.pretext.context_prediction import NEIGHBOURS, PatchPairs
-from ssl_keras.views.pretext.patches import input_statistics
 
 
 @keras.saving.register_keras_serializable("ssl_keras")
@@ -54,7 +54,8 @@ class ContextPrediction(SSLModel):
     ):
         super().__init__(backbone, views)
         geometry = [None if pixels < 0 else pixels for pixels in (patch, gap, jitter)]
-        self.pairs = PatchPairs(*geometry, color, downsample, *input_statistics(backbone), self.views.seed)
+        statistics = images.statistics(backbone, np.float32) or (0.0, 1.0)
+        self.pairs = PatchPairs(*geometry, color, downsample, *statistics, self.views.seed)
         self.column = at_size(backbone, self.pairs.geometry(self.views.image_size)[0])
         plain = {"batch_norm": "all", "last_bn_center": False, "last_bn_scale": False}
         self.fc6 = heads.mlp((backbone.output_shape[-1], column_dim), "fc6", **plain)

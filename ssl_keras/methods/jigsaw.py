@@ -12,14 +12,14 @@ are on.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ssl_keras.methods.base import SSLModel
-from ssl_keras.nn import heads
+from ssl_keras.nn import heads, images
 from ssl_keras.nn.multi_crop import at_size
 from ssl_keras.views.pretext import permutations as sets
 from ssl_keras.views.pretext.jigsaw import JigsawTiles
-from ssl_keras.views.pretext.patches import input_statistics
 
 
 @keras.saving.register_keras_serializable("ssl_keras")
@@ -66,7 +66,7 @@ class Jigsaw(SSLModel):
     ):
         super().__init__(backbone, views)
         orders = sets.read(permutation_file) if permutation_file else sets.shipped(permutations)
-        mean, std = input_statistics(backbone)
+        mean, std = images.statistics(backbone, np.float32) or (0.0, 1.0)
         channel_jitter = None if channel_jitter < 0 else channel_jitter
         countermeasures = (gap, jitter, normalize_tiles, color, grayscale, channel_shift, channel_jitter)
         self.tiles = JigsawTiles(orders, tile or None, *countermeasures, mean, std, self.views.seed)

@@ -1,6 +1,7 @@
 """The first layers of every backbone: images in [0, 1], and their normalization."""
 
 import keras
+import numpy as np
 
 from ssl_keras.errors import UserError
 
@@ -39,6 +40,26 @@ def image_input(image_size, channels, mean=None, std=None):
         dtype="float32",
     )
     return image, normalize(image)
+
+
+def statistics(model: keras.Model, dtype=np.float64) -> tuple[np.ndarray, np.ndarray] | None:
+    """Mean and standard deviation per channel [C] that a model made with `image_input` takes away.
+
+    Args:
+        model: it, or one that contains it.
+        dtype: in which they are found from the layer's scale and offset.
+
+    Returns:
+        (mean, std); None where the model has no such layer.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            if (found := statistics(layer, dtype)) is not None:
+                return found
+        elif layer.name == "normalization" and isinstance(layer, keras.layers.Rescaling):
+            scale, offset = (np.atleast_1d(np.asarray(value, dtype)) for value in (layer.scale, layer.offset))
+            return -offset / scale, 1 / scale
+    return None
 
 
 def _per_channel(what, value, channels):

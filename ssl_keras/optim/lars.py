@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras.errors import UserError
-from ssl_keras.optim.grouped import Grouped
+from ssl_keras.optim.momentum import Momentum
 
 
 class LarsVariant(NamedTuple):
@@ -36,27 +36,19 @@ LARS_VARIANTS = {
 }
 
 
-
 @keras.saving.register_keras_serializable(package="ssl_keras")
-class LARS(Grouped, keras.optimizers.Optimizer):
+class LARS(Momentum):
     """Layer-wise adaptive rate scaling (You et al., 2017, arXiv:1708.03888), in one of `LARS_VARIANTS`.
 
     g ← trust · (g + λw),  trust = η‖w‖ / ‖g + λw‖;  then momentum SGD. Excluded parameters take a plain
     momentum step at the full learning rate.
     """
 
-    def __init__(self, learning_rate, weight_decay, momentum, variant, *, groups, final_weight_decay=None, **kwargs):
+    def __init__(self, learning_rate, weight_decay, momentum, variant, **kwargs):
         if variant not in LARS_VARIANTS:
             raise UserError(f"unknown LARS variant {variant!r}: use one of {', '.join(LARS_VARIANTS)}")
-        super().__init__(learning_rate, **kwargs)
-        self._set_groups(groups, weight_decay, final_weight_decay)
-        self.momentum, self.variant = momentum, variant
-
-    def build(self, variables):
-        if self.built:
-            return
-        super().build(variables)
-        self.velocities = self.add_optimizer_variables(variables, "velocity")
+        super().__init__(learning_rate, weight_decay, momentum, **kwargs)
+        self.variant = variant
 
     def _update(self, gradient, variable, learning_rate):
         lr, decay, excluded = self._treatment(variable, learning_rate)
@@ -86,4 +78,4 @@ class LARS(Grouped, keras.optimizers.Optimizer):
         return tf.where((w_norm > 0) & (g_norm > 0), trust * decayed, gradient)
 
     def get_config(self):
-        return {**super().get_config(), "momentum": self.momentum, "variant": self.variant}
+        return {**super().get_config(), "variant": self.variant}

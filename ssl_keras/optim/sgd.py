@@ -2,23 +2,16 @@
 
 import keras
 
-from ssl_keras.optim.grouped import Grouped
+from ssl_keras.optim.momentum import Momentum
 
 
 @keras.saving.register_keras_serializable(package="ssl_keras")
-class SGD(Grouped, keras.optimizers.Optimizer):
+class SGD(Momentum):
     """Momentum SGD as in PyTorch: g ← g + λw;  v ← μv + g;  w ← w − lr·v  (Nesterov: lr·(g + μv))."""
 
-    def __init__(self, learning_rate, weight_decay, momentum, nesterov, *, groups, final_weight_decay=None, **kwargs):
-        super().__init__(learning_rate, **kwargs)
-        self._set_groups(groups, weight_decay, final_weight_decay)
-        self.momentum, self.nesterov = momentum, nesterov
-
-    def build(self, variables):
-        if self.built:
-            return
-        super().build(variables)
-        self.velocities = self.add_optimizer_variables(variables, "velocity")
+    def __init__(self, learning_rate, weight_decay, momentum, nesterov, **kwargs):
+        super().__init__(learning_rate, weight_decay, momentum, **kwargs)
+        self.nesterov = nesterov
 
     def _update(self, gradient, variable, learning_rate):
         lr, decay, _ = self._treatment(variable, learning_rate)
@@ -29,4 +22,4 @@ class SGD(Grouped, keras.optimizers.Optimizer):
         self.assign_sub(variable, lr * step)
 
     def get_config(self):
-        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}
+        return {**super().get_config(), "nesterov": self.nesterov}

@@ -39,7 +39,6 @@ def make(name: str, learning_rate: float = 0.1, **arguments) -> keras.Model:
     facts = {key: value for key, value in FACTS.items() if key in wanted}
     method = method_class(backbone, views, **{**facts, **arguments})
     method.compile(optimizer=optim.build_optimizer("sgd", learning_rate, held=method.held), jit_compile=False)
-    method.optimizer.build(method.trainable_variables)
     return method
 
 

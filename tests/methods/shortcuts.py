@@ -69,7 +69,6 @@ def accuracy(name, images, side, steps, **arguments):
     views = RandomViews([Policy(size=SIDE, crop_area=None, flip=0.0)], SIDE, jit_compile=False)
     method = methods.load(name)(backbone, views, **arguments)
     method.compile(optimizer=optim.build_optimizer("adamw", 2e-3, 1e-4), jit_compile=False)
-    method.optimizer.build(method.trainable_variables)
     step, rng = tf.function(method.train_step, autograph=False), np.random.default_rng(0)
     for number in range(steps):
         if number == steps - steps // 6:

@@ -111,7 +111,6 @@ def test_what_holds_for_every_method_holds_with_a_vit(holds, with_a_vit, request
 def test_the_optimizer_leaves_the_last_layer_alone_at_first(norm_last_layer):
     method = harness.make("dino", freeze_epochs=0.5, norm_last_layer=norm_last_layer)  # two steps
     method.compile(optimizer=optim.build_optimizer("adamw", 1e-3, 0.1, held=method.held), jit_compile=False)
-    method.optimizer.build(method.trainable_variables)
     last = method.prototypes.trainable_variables
     assert len(last) == (1 if norm_last_layer else 2)
     before = [v.numpy() for v in last]

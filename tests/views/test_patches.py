@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras.nn.backbones import build_backbone
-from ssl_keras.views.pretext import context_prediction, patches, permutations
+from ssl_keras.views.pretext import context_prediction, permutations
 from ssl_keras.views.pretext.context_prediction import NEIGHBOURS, PatchPairs, coarse
 from ssl_keras.views.pretext.jigsaw import JigsawTiles
 from ssl_keras.views.pretext.rotation import Rotations, quarter_turn
@@ -344,13 +343,6 @@ def test_as_keras_cvs_layers(name):
 def test_wrong_pixels_are_refused():
     with pytest.raises(ValueError, match="int64"):
         Rotations()(np.zeros((1, 8, 8, 3), np.int64), step=0)
-
-
-def test_pieces_get_the_statistics_that_the_backbone_was_built_for():
-    mean, std = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
-    found = patches.input_statistics(build_backbone("resnet8", 16, width=0.25, mean=mean, std=std))
-    np.testing.assert_allclose(found, (mean, std), rtol=1e-6)
-    assert patches.input_statistics(build_backbone("resnet8", 16, width=0.25)) == (0.0, 1.0)
 
 
 def test_a_jigsaw_of_one_channel_shows_nothing_of_the_others():

@@ -1,6 +1,5 @@
 """Pieces of images: cut out, drawn, made gray; on the device, without a loop over images."""
 
-import numpy as np
 import tensorflow as tf
 
 from ssl_keras.views.color import LUMA
@@ -41,15 +40,3 @@ def to_gray(images):
     channels = images.shape[3]
     weights = LUMA if channels == 3 else [1 / channels] * channels
     return tf.broadcast_to(tf.reduce_sum(images * tf.constant(weights), axis=-1, keepdims=True), tf.shape(images))
-
-
-def input_statistics(backbone):
-    """Mean and standard deviation, per channel, of what a backbone of `nn.backbones` was built for; 0 and 1 if unknown.
-
-    Patches that are normalized one by one are brought to these: to the backbone they then look like whole images do.
-    """
-    for layer in backbone.layers:
-        if layer.name == "normalization":
-            scale = np.asarray(layer.scale, np.float32)
-            return -np.asarray(layer.offset, np.float32) / scale, 1 / scale
-    return 0.0, 1.0
