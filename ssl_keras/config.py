@@ -7,7 +7,7 @@ A run is described by its `Config` alone: `flags.txt` in its folder holds every 
 import dataclasses
 import os
 
-from ssl_keras import methods
+from ssl_keras import methods, resolution
 from ssl_keras.data import sources
 from ssl_keras.errors import UserError
 from ssl_keras.settings import Setting, kind_of, setting
@@ -72,6 +72,9 @@ class Config:
         "operations to leave out, separated by commas: crop, flip, color, jitter, grayscale, blur, solarize")
     view_arg: tuple[str, ...] = setting((), "views",
         "NAME=VALUE, changes a number of the recipe, such as crop_area=(0.2,1.0); may be given several times")
+    resolution_schedule: str = setting("", "views",
+        "smaller views in early epochs, as SHARE_OF_EPOCHS:SHARE_OF_SIDE,... such as 0.75:0.5,0.25:1; unset: full size "
+        "always")
     color: str = setting("fused", "views",
         "fused: all color operations as one matrix (fast) | exact: one by one, clipped after each, as torchvision does",
         choices=("fused", "exact"))
@@ -110,8 +113,9 @@ class Config:
         changes_result=False)
     tpu: str | None = setting(None, "hardware", "name or address of the TPU (strategy=tpu); unset: the local one",
         changes_result=False)
-    precision: str = setting("float32", "hardware", "type in which the networks compute",
-        choices=("float32", "mixed_bfloat16", "mixed_float16"))
+    precision: str = setting("auto", "hardware",
+        "type in which the networks compute; auto: bfloat16 where the processor multiplies it faster, else float32",
+        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"))
     micro_batch_size: int | None = setting(None, "hardware",
         "images, over all devices, that go through the networks at a time: the step of the whole batch in the memory "
         "of this one, for about 1.4 times the time; unset: the whole batch", least=1)
@@ -144,7 +148,7 @@ class Config:
         lines = []
         for name, known in settings().items():
             mine, theirs = getattr(self, name), getattr(other, name)
-            if not known.changes_result or mine is None or mine == theirs:
+            if not known.changes_result or mine in (None, "auto") or mine == theirs:
                 continue
             if name == "data":
                 same = _real(mine) == _real(theirs)
@@ -210,6 +214,7 @@ def check(config: Config) -> None:
     if config.micro_batch_size is not None:
         check_micro_batches(config.batch_size, config.micro_batch_size, config.num_devices or 1)
     config.checkpoint_interval()
+    resolution.parse(config.resolution_schedule)
     if config.skip_nonfinite and config.steps_per_execution > 1:
         raise UserError("--skip_nonfinite looks at every step: leave --steps_per_execution at 1")
 

@@ -10,10 +10,12 @@ import os
 
 import tensorflow as tf
 
+from ssl_keras import machine
 from ssl_keras.errors import UserError
 from ssl_keras.interrupts import Interrupted
 
 STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
+AMPERE = (8, 0)  # compute capability of the first GPUs whose tensor cores take bfloat16
 
 
 def build_strategy(name="default", num_devices=None, tpu=None):
@@ -180,6 +182,17 @@ def has_accelerator():
     return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
 
 
+def multiplies_bfloat16(strategy):
+    """Whether the devices of this process multiply matrices of bfloat16 faster than those of float32."""
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        return True
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return machine.multiplies_bfloat16()
+    details = map(tf.config.experimental.get_device_details, gpus)
+    return all(known.get("compute_capability", (0, 0)) >= AMPERE for known in details)
+
+
 def num_replicas():
     """Number of replicas that train in step (Python int), inside and outside of `strategy.run`."""
     return tf.distribute.get_strategy().num_replicas_in_sync
@@ -196,8 +209,7 @@ def replica_id():
 def gather(x):
     """The global batch, [n·b, ...], from each replica's `x` [b, ...], in order of the replicas.
 
-    Differentiable: the gradient of a row flows back to the replica that it came from, summed over all
-        replicas'
+    Differentiable: the gradient of a row flows back to the replica that it came from, summed over all replicas'
     losses. Every replica must hold equally many rows. The length is known statically where that of `x` is.
     """
     context = _replica_context()

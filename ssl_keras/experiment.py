@@ -14,6 +14,7 @@ from ssl_keras import distribute, files, machine, methods, preview, run_folder
 from ssl_keras.build.arguments import method_arguments
 from ssl_keras.build.data import load, open_training_source, resolve
 from ssl_keras.build.method import compiled_method
+from ssl_keras.build.precision import with_precision
 from ssl_keras.config import Config, read_run
 from ssl_keras.data import identity
 from ssl_keras.data.canvases import batches
@@ -24,11 +25,13 @@ from ssl_keras.encoders.encoder import build_encoder
 from ssl_keras.errors import UserError
 from ssl_keras.evals.online import online_knn
 from ssl_keras.interrupts import Signals
+from ssl_keras.resolution import parse
 from ssl_keras.training.checkpoints import Checkpoints, Position
 from ssl_keras.training.collapse import Collapse
 from ssl_keras.training.finite import StopWhenNotFinite
 from ssl_keras.training.metrics_log import MetricsLog
 from ssl_keras.training.progress import Progress
+from ssl_keras.training.resolution import Resolution
 from ssl_keras.training.saving import SaveCheckpoints
 from ssl_keras.training.score import Score
 from ssl_keras.training.speed import Speed
@@ -64,6 +67,7 @@ def pretrain(config: Config) -> dict | None:
         raise UserError(
             f"--batch_size={config.batch_size} must be a multiple of the {strategy.num_replicas_in_sync} replicas"
         )
+    config = with_precision(config, strategy)
     source = open_training_source(config, method_class)
     config, spec = resolve(config, source, method_class)
     check_same_run(config)
@@ -130,7 +134,9 @@ def conclude(config: Config, method: keras.Model, canvases, position: Position) 
     """Writes what a finished run leaves, its summary last."""
     run_folder.write_bad_files(config.workdir, canvases.bad)
     origin = {name: getattr(config, name) for name in ORIGIN} | {"version": ssl_keras.__version__}
-    encoder = build_encoder(method.encoder, config.dtype, canvas_size=config.canvas_size, origin=origin)
+    encoder = build_encoder(
+        method.encoder, config.dtype, config.image_size, canvas_size=config.canvas_size, origin=origin
+    )
     file.save_encoder(encoder, _path(config, run_folder.ENCODER))
     return write_summary(config, method, position.history, len(canvases))
 
@@ -189,6 +195,7 @@ def continuation(config: Config, method: keras.Model) -> str:
 
 def callbacks(config: Config, method, canvases, checkpoints, position: Position, signals) -> list:
     """What watches the run, in the order in which an epoch's logs are filled and written; one worker does so."""
+    resolution = Resolution(parse(config.resolution_schedule), config.epochs)
     finite = StopWhenNotFinite(config.skip_nonfinite, position.skipped)
     speed = Speed(config.batch_size, position.seconds)
 
@@ -198,9 +205,9 @@ def callbacks(config: Config, method, canvases, checkpoints, position: Position,
 
     saving = SaveCheckpoints(save, config.checkpoint_interval(), config.epochs, signals)
     if not checkpoints.writes:
-        return [finite, speed, saving]
+        return [resolution, finite, speed, saving]
     sample = center_view(canvases.sample(SAMPLE), config.image_size).numpy()
-    watching = [finite, speed, Collapse(sample)]
+    watching = [resolution, finite, speed, Collapse(sample)]
     if config.knn_every:
         watching.append(Score("knn_top1", online_knn(config, method, canvases), config.knn_every, config.epochs))
     return [

@@ -1,8 +1,11 @@
-"""The machine that this process runs on: its memory, and how much of it the process has held."""
+"""The machine that this process runs on: its processor, its memory, and how much of it the process has held."""
 
 import os
 import resource
 import sys
+
+CPUINFO = "/proc/cpuinfo"
+BFLOAT16 = {"avx512_bf16", "amx_bf16"}  # instructions of x86 processors that oneDNN's kernels use
 
 
 def peak_memory_bytes() -> int:
@@ -20,3 +23,11 @@ def memory_bytes() -> int:
                 limit = file.read().strip()
             memory = min(memory, int(limit)) if limit.isdecimal() else memory
     return memory
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 faster than float32; False where the system does not tell (macOS)."""
+    if not os.path.exists(CPUINFO):
+        return False
+    with open(CPUINFO) as file:
+        return any(BFLOAT16 & set(line.split()) for line in file if line.startswith("flags"))

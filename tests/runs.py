@@ -18,6 +18,7 @@ TINY = [
     "--batch_size=32",
     "--epochs=2",
     "--learning_rate=0.1",
+    "--precision=float32",
 ]
 
 

@@ -52,6 +52,7 @@ def small(settings):
         image_size=settings.image_size if settings.method in IN_PROPORTION else 32,
         batch_size=BATCH,
         jit_compile="false",
+        precision="float32" if settings.precision == "auto" else settings.precision,
     )
     given = build_arguments.method_arguments(settings, method)
     defaults = inspect.signature(method.__init__).parameters

@@ -11,7 +11,7 @@ MOST_LINES = 300
 FLOORS = [
     ["errors"],
     ["words"],
-    ["files", "interrupts", "machine", "progress", "registry"],
+    ["files", "interrupts", "machine", "progress", "registry", "resolution"],
     ["console", "run_folder", "distribute", "settings"],
     ["data.formats", "data.folders", "data.scenes", "data.reading", "data.axes"],
     ["data.source"],

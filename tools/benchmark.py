@@ -1,15 +1,19 @@
-"""Images per second, beside plain Keras; peak memory by batch size:
+"""Images per second, beside plain Keras; peak memory by batch size; seconds until an encoder is good enough:
 
 python -m tools.benchmark --suite=train,input --flagfile=flags/cifar10/simclr.flags
 python -m tools.benchmark --suite=memory --backbone=resnet8
+python -m tools.benchmark --suite=time_to_accuracy --recipes=flags/scenes/simclr.flags --seeds=0,1,2 --threshold=0.3 \\
+    --workdir=runs/times
 """
+
+import os
 
 from absl import flags
 
 from ssl_keras import cli
 from ssl_keras.errors import UserError
 
-SUITES = ("train", "input", "views", "memory")
+SUITES = ("train", "input", "views", "memory", "time_to_accuracy")
 
 cli.define()
 flags.DEFINE_list("suite", ["train", "input"], f"what to measure: {', '.join(SUITES)}")
@@ -18,6 +22,13 @@ flags.DEFINE_integer("rounds", 5, "how often each part is measured, in turn", lo
 flags.DEFINE_float("seconds", 4.0, "that each measurement takes, about", lower_bound=0.1)
 flags.DEFINE_list("policies", ["simclr", "simclr_cifar", "moco_v2", "byol", "swav"], "recipes of --suite=views")
 flags.DEFINE_list("sizes", ["32", "96", "224"], "sides of the views of --suite=views, of 32, 96 and 224 pixels")
+
+flags.DEFINE_list("recipes", [], "flagfiles of --suite=time_to_accuracy; flags given here outdo theirs")
+flags.DEFINE_list("seeds", ["0"], "seeds of --suite=time_to_accuracy")
+flags.DEFINE_float(
+    "threshold", None, "kNN on held-out training images at which time_to_accuracy stops the clock, such as 0.45"
+)
+flags.DEFINE_integer("test_examples", None, "let time_to_accuracy score only so many test images; unset: all")
 
 
 def main():
@@ -28,8 +39,10 @@ def main():
     for size in args.sizes:
         if size not in ("32", "96", "224"):
             raise UserError(f"--sizes={size}: expected 32, 96 or 224")
+    seeds = _seeds(args) if "time_to_accuracy" in args.suite else []
     from ssl_keras import files
     from ssl_keras.benchmarks import memory as benchmark_memory
+    from ssl_keras.benchmarks import time_to_accuracy as benchmark_times
     from ssl_keras.benchmarks import training as benchmark
     from ssl_keras.benchmarks import views as benchmark_views
 
@@ -50,9 +63,38 @@ def main():
         points = benchmark_memory.run(settings)
         print(benchmark_memory.table(points))
         rows += points
+    if "time_to_accuracy" in args.suite:
+        times = benchmark_times.run(
+            args.recipes, seeds, args.threshold, _given(), args.workdir, {"test_examples": args.test_examples}
+        )
+        print(benchmark_times.table(times))
+        rows += times
     if args.json:
         files.write_json(args.json, rows, files.holds_rows)
         print(f"written: {args.json}")
+
+
+def _seeds(args) -> list[int]:
+    """The seeds, once all that the suite needs is there."""
+    if not (args.recipes and args.threshold and args.workdir):
+        raise UserError("--suite=time_to_accuracy needs --recipes, --threshold and --workdir, a folder for its runs")
+    for recipe in args.recipes:
+        if not os.path.isfile(recipe):
+            raise UserError(f"--recipes: there is no flagfile {recipe!r}")
+    if not 0 < args.threshold < 1:
+        raise UserError(f"--threshold={args.threshold:g} is an accuracy: it must lie between 0 and 1, such as 0.45")
+    if not all(seed.isdecimal() for seed in args.seeds):
+        raise UserError(f"--seeds={','.join(args.seeds)} must be whole numbers, separated by commas")
+    return [int(seed) for seed in args.seeds]
+
+
+def _given() -> list[str]:
+    """The settings of this command line as flags of a run."""
+    lines = []
+    for name, value in cli.given().items():
+        if name not in ("workdir", "seed"):
+            lines += [f"--{name}={item}" for item in (value if isinstance(value, list) else [value])]
+    return lines
 
 
 if __name__ == "__main__":

@@ -92,15 +92,18 @@ def work() -> None:
     request = json.loads(sys.stdin.readline())
     config, steps = Config(**request["config"]), request["steps"]
 
+    import keras
     import tensorflow as tf
 
     from ssl_keras import machine, methods
     from ssl_keras.build.method import normalization, untrained_backbone
+    from ssl_keras.build.precision import with_precision
     from ssl_keras.views.layer import RandomViews
     from ssl_keras.views.policies import get
 
     size, channels = config.image_size or 32, config.channels or 3
     config = dataclasses.replace(config, image_size=size, channels=channels)
+    keras.config.set_dtype_policy(with_precision(config).precision)
     backbone = untrained_backbone(config, mean=None, std=None)
     with normalization(config):
         views = RandomViews(get(config.views or "simclr_cifar", size), size)

@@ -13,6 +13,7 @@ from ssl_keras.data.canvases import batches
 from ssl_keras.errors import UserError
 from ssl_keras.nn import norm
 from ssl_keras.nn.backbones import build_backbone
+from ssl_keras.nn.multi_crop import at_size
 from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews
 
@@ -28,6 +29,10 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     backbone = untrained_backbone(config, mean, std)
     views = random_views(config)
     check_views(config, method_class, views)
+    if config.resolution_schedule:
+        if method_class.cuts_views:
+            raise UserError(f"{config.method} cuts its views into pieces of one size: leave out --resolution_schedule")
+        backbone = at_size(backbone, None)
     facts = {
         "num_classes": class_count(canvases),
         "num_examples": len(canvases),

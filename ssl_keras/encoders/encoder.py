@@ -8,6 +8,7 @@ import tensorflow as tf
 from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.encoders import stages
 from ssl_keras.encoders.contract import Contract, of_model
+from ssl_keras.nn import policy
 from ssl_keras.nn.batch_norm import as_stock
 
 
@@ -38,16 +39,20 @@ class Encoder:
         )
 
 
-def build_encoder(backbone: keras.Model, dtype: str, **more) -> Encoder:
+def build_encoder(backbone: keras.Model, dtype: str, size: int | None = None, **more) -> Encoder:
     """The encoder that ships a backbone: it scales raw pixel values itself.
 
     Args:
         backbone: float32 [B, S, S, C] in [0, 1] -> h [B, D].
+        size: S, of a backbone that takes images of any size.
         dtype: uint8 (pixels 0..255), uint16 (0..65535) or float32 (0..1): the range of the encoder's float32 input.
         more: further fields of its contract, such as `origin`.
     """
-    backbone = as_stock(backbone)
-    images = keras.Input(backbone.input_shape[1:], dtype="float32", name="images")
-    scaled = keras.layers.Rescaling(1.0 / MAXIMUM[dtype], dtype="float32", name="input_scaling")(images)
-    model = keras.Model(images, backbone(scaled), name="encoder")
+    _, side, _, channels = backbone.input_shape
+    side = side or size
+    with policy.using("float32"):  # whatever it was trained in
+        backbone = as_stock(backbone)
+        images = keras.Input((side, side, channels), name="images")
+        scaled = keras.layers.Rescaling(1.0 / MAXIMUM[dtype], name="input_scaling")(images)
+        model = keras.Model(images, backbone(scaled), name="encoder")
     return Encoder(model, of_model(model, dtype, **more))

@@ -127,6 +127,10 @@ class SSLModel(Fitted, Configured):
             images = tf.cast(images, tf.float32) / FULL_SCALE[images.dtype.name]
         return self.backbone(images, training=training)
 
+    @property
+    def view_share(self) -> float:
+        return self.views.share
+
     def make_views(self, batch: dict[str, tf.Tensor]) -> list[tf.Tensor]:
         """The step's views of a batch, a function of (seed, step): a resumed run draws what it would have drawn."""
         return self.views(batch["image"], batch["size"], step=self.optimizer.iterations)

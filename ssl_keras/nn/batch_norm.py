@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from ssl_keras.errors import UserError
+from ssl_keras.nn import policy
 from ssl_keras.nn.cloning import clone, remade
 
 _held = contextvars.ContextVar("held statistics", default=None)
@@ -153,7 +154,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def as_stock(model):
-    """A copy of `model` with the same weights and `keras.layers.BatchNormalization` for the fused one.
+    """A copy of `model` with the same weights, in float32, and `keras.layers.BatchNormalization` for the fused one.
 
     `keras.saving.load_model` reads the copy where this package is absent. Its layers are not synchronized. That changes
     nothing at inference, and lets the copy load with other Keras backends too.
@@ -164,10 +165,15 @@ def as_stock(model):
 
     def stock(layer):
         if not isinstance(layer, FusedBatchNormalization):
-            return remade(layer)
-        return keras.layers.BatchNormalization.from_config({**layer.get_config(), "synchronized": False})
+            return remade(layer, dtype="float32")
+        config = {**layer.get_config(), "synchronized": False, "dtype": "float32"}
+        return keras.layers.BatchNormalization.from_config(config)
 
-    return _cloned(model, stock, FusedBatchNormalization)
+    def changes(layer):
+        return isinstance(layer, FusedBatchNormalization) or layer.compute_dtype != "float32"
+
+    with policy.using("float32"):  # which the models in `model` take, when they are made again
+        return _cloned(model, stock, changes)
 
 
 def as_fused(model, synchronized=None):
@@ -185,10 +191,10 @@ def as_fused(model, synchronized=None):
             return remade(layer)
         return FusedBatchNormalization.from_config({**layer.get_config(), "synchronized": synchronized})
 
-    return _cloned(model, fused, keras.layers.BatchNormalization)
+    return _cloned(model, fused, lambda layer: isinstance(layer, keras.layers.BatchNormalization))
 
 
-def _cloned(model, of_layer, changed):
-    copy = clone(model, of_layer, changes=lambda layer: isinstance(layer, changed))
+def _cloned(model, of_layer, changes):
+    copy = clone(model, of_layer, changes)
     copy.set_weights(model.get_weights())
     return copy

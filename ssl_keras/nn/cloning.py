@@ -7,9 +7,10 @@ import keras
 from ssl_keras.errors import UserError
 
 
-def remade(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A layer of the same config."""
-    return type(layer).from_config(layer.get_config())
+def remade(layer: keras.layers.Layer, **changed) -> keras.layers.Layer:
+    """A layer of the same config, but for what is changed; an entry that its config lacks is left out."""
+    config = layer.get_config()
+    return type(layer).from_config({**config, **{name: changed[name] for name in changed.keys() & config.keys()}})
 
 
 def clone(

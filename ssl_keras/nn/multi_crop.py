@@ -50,10 +50,13 @@ def at_size(backbone, size):
 
     Args:
         backbone: functional model of `nn.backbones`, images [B, S, S, C] -> h [B, D].
-        size: int, side of the images in pixels; for a ViT a multiple of the patch.
+        size: int, side of the images in pixels; for a ViT a multiple of the patch. None: any, which a ViT cannot take.
 
     Returns:
         Functional keras.Model, images [B, size, size, C] -> h [B, D]; the backbone itself if the size is its own.
+
+    Raises:
+        UserError: a backbone that does not take images of this size.
     """
     _, side, _, channels = backbone.input_shape
     if side in (size, None):
@@ -69,13 +72,15 @@ def at_size(backbone, size):
         raise
     except ValueError as error:
         raise UserError(
-            f"the backbone {backbone.name} does not take images of {size} pixels beside its own {side}: use views of "
-            f"one size, or a backbone that takes any ({str(error).splitlines()[0]})"
+            f"the backbone {backbone.name} does not take images of {size or 'other'} pixels beside its own {side}: "
+            f"use views of one size, or a backbone that takes any ({str(error).splitlines()[0]})"
         ) from error
 
 
 def _embed_at(embed, size):
     """A ViT's "embed" model for another size: the same projection, other positional encodings."""
+    if size is None:
+        raise UserError("a ViT takes images of one size, for which its positions are made: use a ResNet")
     projection = embed.get_layer("patch_projection")
     patch, dim = projection.kernel_size[0], projection.filters
     if size % patch:

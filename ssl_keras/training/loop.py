@@ -65,10 +65,16 @@ def fit(
     train_step = undoing(model) if undo_nonfinite else model.train_step
     key = "undone" if undo_nonfinite else "trained"
     if steps_per_epoch is None or not _is_stream(data):
-        one = _once(model, f"{key} by Python", lambda: _traced(model, _compiled(model, train_step), strategy))
-        execute, steps_per_execution = lambda batches, count: one(next(batches)), 1
+        steps_per_execution = 1
+
+        def execute(batches, count):
+            one = _once(model, f"{key} by Python", lambda: _traced(model, _compiled(model, train_step), strategy))
+            return one(next(batches))
     else:
-        execute = _once(model, key, lambda: _execution(model, train_step, strategy))
+
+        def execute(batches, count):
+            return _once(model, key, lambda: _execution(model, train_step, strategy))(batches, count)
+
     following.on_train_begin()
     first_epoch, done = divmod(start_step, steps_per_epoch) if start_step else (initial_epoch, 0)
     logs = {}
@@ -156,7 +162,8 @@ def forget(model: keras.Model) -> None:
 def _once(model: keras.Model, key: str, make: Callable[[], Callable]) -> Callable:
     """A traced step, kept with the model from one `fit` to the next, as Keras keeps its functions."""
     steps = vars(model).setdefault("_steps", {})  # past Keras's `__setattr__`, which would look for layers in it
-    key = key, model.jit_compile, model.run_eagerly, model.micro_batch_size
+    # What a trace depends on: looked up at each call, since views may change their size from one epoch to the next.
+    key = key, model.jit_compile, model.run_eagerly, model.micro_batch_size, model.view_share
     if key not in steps:
         steps[key] = make()
     return steps[key]

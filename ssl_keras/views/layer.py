@@ -48,8 +48,8 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         views = policies.get(views, image_size) if isinstance(views, str) else views
         self.views = tuple(policy.sized(image_size) for policy in views)
         self.image_size, self.seed, self.jit_compile, self.color, self.form = image_size, seed, jit_compile, color, form
-        # Views of one policy share one compiled function: a multi-crop recipe of eight views has two.
-        self._makers = {policy: self._maker(policy) for policy in self.views}
+        self.share = 1.0  # of their side that the views have at present
+        self._makers = {}
         # Compiled by itself: once for all views, and not in the loops that gather from its result.
         self._transposed = self._compiled(lambda images: tf.transpose(images, [0, 2, 1, 3]))
         self._noted_channels = set()
@@ -80,7 +80,7 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         return self._packed(inputs, views)
 
     def _make(self, images, sizes, step, within):
-        extents = None
+        views, extents = [policy.at_share(self.share) for policy in self.views], None
         if isinstance(images, tf.RaggedTensor):
             rows = images.row_lengths(1)
             extents = tf.cast(tf.stack([rows, tf.reduce_max(images.row_lengths(2), axis=1)], axis=1), tf.float32)
@@ -96,22 +96,28 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         if extents is not None:
             return [
                 self._view(policy, False, images, sizes, step, replica, view, extents, within=within)
-                for view, policy in enumerate(self.views)
+                for view, policy in enumerate(views)
             ]
-        columns = self._transposed(images) if any(map(self._is_banded, self.views)) else None
+        columns = self._transposed(images) if any(map(self._is_banded, views)) else None
         return [
-            self._makers[policy](images, sizes, step, replica, tf.constant(view), columns, within)
-            for view, policy in enumerate(self.views)
+            self._maker(policy)(images, sizes, step, replica, tf.constant(view), columns, within)
+            for view, policy in enumerate(views)
         ]
 
     def _maker(self, policy):
-        """The function that makes views of one policy, compiled where it should be."""
+        """The function that makes views of one policy, compiled where it should be.
+
+        Views of one policy share it: a multi-crop recipe of eight views has two.
+        """
+        if policy in self._makers:
+            return self._makers[policy]
 
         def make(images, sizes, step, replica, view, columns, within):
             banded = self._is_banded(policy)
             return self._view(policy, banded, images, sizes, step, replica, view, columns=columns, within=within)
 
-        return self._compiled(make)
+        self._makers[policy] = self._compiled(make)
+        return self._makers[policy]
 
     def _compiled(self, function):
         return tf.function(function, jit_compile=self.jit_compile is not False, autograph=False)

@@ -86,6 +86,13 @@ class Policy:
         size = round(image_size * self.relative_size / 8) * 8 if self.relative_size < 1 else image_size
         return replace(self, size=max(8, size) if self.relative_size < 1 else size)
 
+    def at_share(self, share: float) -> "Policy":
+        """This policy, sized, with a share of its side: the same picture with fewer pixels."""
+        if share == 1:
+            return self
+        blur_sigma = tuple(share * sigma for sigma in self.blur_sigma)
+        return replace(self, size=max(8, round(share * self.size)), blur_sigma=blur_sigma)
+
     @property
     def blur_radius(self) -> int:
         """Taps on each side of the blur kernel's center, at most four standard deviations (2e-5 lie beyond in sum)."""
