@@ -25,7 +25,7 @@ BATCH, STEPS = 10, 4  # images in a step, steps in an epoch
 class Counting(keras.Model):
     """A model whose loss is the number of the step."""
 
-    micro_batch_size = None
+    micro_batch_size, view_share = None, 1.0
 
     def __init__(self):
         super().__init__()

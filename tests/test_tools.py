@@ -118,6 +118,8 @@ def test_benchmark_measures_every_part_in_turn(tmp_path):
         "step",
         "step_without_views",
         "passes",
+        "passes_by_xla",
+        "passes_without_onednn",
         "loop",
         "input",
         "plain_keras_step",
@@ -125,6 +127,8 @@ def test_benchmark_measures_every_part_in_turn(tmp_path):
     assert set(alone["images_per_second"]) == {"input"}
     assert all(v["min"] <= v["median"] <= v["max"] for v in train["images_per_second"].values())
     assert {"loop / step", "step / plain_keras_step"} <= set(train["ratios"])
+    assert train["flop_per_image"] > 0 and train["peak_flops"]["min"] > 0
+    assert 0 < train["ratios"]["passes, share of the peak"]["median"] < 1
 
 
 def test_random_encoder_is_the_runs_architecture_and_depends_on_the_seed_alone(finished):
