@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
-from ssl_keras import console, files, methods
+from ssl_keras import console, files, methods, startup
 from ssl_keras.config import Config, settings
 from ssl_keras.data import sources
 from ssl_keras.errors import UserError
@@ -118,6 +118,7 @@ def run(main: Callable[[], object]) -> None:
             _fail(f"unexpected argument {argv[1]!r}: settings are flags, --name=value", 2)
         if not flags.FLAGS["verbosity"].present:
             console.be_quiet()
+        startup.sooner()
         try:
             main()
         except (UserError, OSError) as error:  # an OSError names a file

@@ -207,13 +207,17 @@ def callbacks(config: Config, method, canvases, checkpoints, position: Position,
     if not checkpoints.writes:
         return [resolution, finite, speed, saving]
     sample = center_view(canvases.sample(SAMPLE), config.image_size).numpy()
+    own = config.batch_size // method.distribute_strategy.num_replicas_in_sync
     watching = [resolution, finite, speed, Collapse(sample)]
     if config.knn_every:
         watching.append(Score("knn_top1", online_knn(config, method, canvases), config.knn_every, config.epochs))
     return [
         *watching,
         MetricsLog(_path(config, "metrics.jsonl"), position.history),
-        TensorBoard(_path(config, "tensorboard"), lambda: preview.views_grid(method.views, canvases)[None] / 255),
+        TensorBoard(
+            _path(config, "tensorboard"),
+            lambda: preview.views_grid(method.views, canvases, batch_size=own)[None] / 255,
+        ),
         Progress(config.epochs, config.batch_size),
         saving,
     ]

@@ -27,7 +27,12 @@ def memory_bytes() -> int:
 
 def multiplies_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 faster than float32; False where the system does not tell (macOS)."""
+    return bool(BFLOAT16 & instructions())
+
+
+def instructions() -> set[str]:
+    """The sets of instructions that the processor knows, as Linux names them; empty where the system does not tell."""
     if not os.path.exists(CPUINFO):
-        return False
+        return set()
     with open(CPUINFO) as file:
-        return any(BFLOAT16 & set(line.split()) for line in file if line.startswith("flags"))
+        return {word for line in file if line.startswith(("flags", "Features")) for word in line.split()[2:]}

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -13,6 +14,7 @@ from ssl_keras.build.method import random_views
 from ssl_keras.config import Config
 from ssl_keras.data import splits
 from ssl_keras.data.canvases.memory import load_canvases
+from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.errors import UserError
 from ssl_keras.figures import GAP
 from ssl_keras.views.policies import Policy
@@ -48,7 +50,7 @@ def is_preview(path: str) -> bool:
         return False
 
 
-def views_grid(make_views, canvases, images: int = 8, draws: int = 3) -> np.ndarray:
+def views_grid(make_views, canvases, images: int = 8, draws: int = 3, batch_size: int | None = None) -> np.ndarray:
     """A grid with a row for each of some images spread over the data: the image, then `draws` draws of all its views.
 
     All are shown at one size; small crops, see `columns`, at half of it, one above the other.
@@ -56,14 +58,19 @@ def views_grid(make_views, canvases, images: int = 8, draws: int = 3) -> np.ndar
     Args:
         make_views: `views.layer.RandomViews`.
         canvases: `data.canvases`.
+        batch_size: that of the training on a device, whose compiled views then make these too; None: `images`.
 
     Returns:
         uint8 [H, W, 3].
     """
     originals = canvases.sample(images)
     shown = [[originals]]
+    batch = np.resize(_as_stored(originals, canvases.spec.dtype), [batch_size or images, *originals.shape[1:]])
+    sizes = np.resize(_sizes(canvases, images), [len(batch), 2])
+    # Called from a graph, as in training: XLA compiles what is called from Python once more.
+    make = tf.function(lambda step: make_views(batch, sizes, step=step), autograph=False)
     for step in range(draws):
-        made = [view.numpy() for view in make_views(originals, _sizes(canvases, images), step=step)]
+        made = [view.numpy() for view in make(tf.constant(step, tf.int64))]
         shown += [[made[number] for number in numbers] for numbers in columns(make_views.views)]
     side = _tile_side(make_views.views)
     rows = [
@@ -160,9 +167,15 @@ def _written(text, width, size) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _sizes(canvases, images: int) -> np.ndarray | None:
+def _as_stored(images: np.ndarray, dtype: str) -> np.ndarray:
+    return images if dtype == "float32" else np.rint(images * MAXIMUM[dtype]).astype(dtype)
+
+
+def _sizes(canvases, images: int) -> np.ndarray:
     sizes = getattr(canvases, "sizes", None)
-    return None if sizes is None else sizes[np.linspace(0, len(sizes) - 1, min(images, len(sizes))).astype(np.int64)]
+    if sizes is None:
+        return np.full([1, 2], canvases.spec.size, np.float32)
+    return sizes[np.linspace(0, len(sizes) - 1, min(images, len(sizes))).astype(np.int64)]
 
 
 def _tile_side(views) -> int:

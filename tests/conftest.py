@@ -1,6 +1,6 @@
 """What all tests share: two logical CPU devices, the folder of real images, one finished run."""
 
-import ssl_keras  # isort: skip  # first: sets the environment that TensorFlow reads when it is imported
+from tests import environment  # isort: skip  # first
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tests.data import odd_folder
 
-assert ssl_keras.__version__
+assert environment
 pytest_plugins = ["tests.costs"]
 _CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -23,18 +23,20 @@ TINY = [
 
 
 def run_tool(
-    name: str, *arguments: str, status: int = 0, timeout: float = 300, fresh: bool = False
+    name: str, *arguments: str, status: int = 0, timeout: float = 300, fresh: bool = False, variables=()
 ) -> subprocess.CompletedProcess:
     """`python -m tools.NAME ARGUMENTS` with its output captured; fails where it ends otherwise than it should.
 
     Args:
         status: that it should end with, and without a traceback.
         fresh: in a process that imports everything itself, as a user's does; else in a fork.
+        variables: of its environment, beside this process's: name -> value.
     """
     __tracebackhide__ = True
     with tempfile.TemporaryDirectory() as folder:
         files = [pathlib.Path(folder, stream) for stream in ("stdout", "stderr")]
-        process = forks.start(name, *arguments, output=str(files[0]), errors=str(files[1]), fresh=fresh)
+        output, errors = map(str, files)
+        process = forks.start(name, *arguments, output=output, errors=errors, fresh=fresh, variables=variables)
         try:
             process.wait(timeout)
         finally:

@@ -1,19 +1,23 @@
-"""Images per second, beside plain Keras; peak memory by batch size; seconds until an encoder is good enough:
+"""Images per second, beside plain Keras and lightly; peak memory by batch size; seconds to a good encoder:
 
 python -m tools.benchmark --suite=train,input --flagfile=flags/cifar10/simclr.flags
 python -m tools.benchmark --suite=memory --backbone=resnet8
 python -m tools.benchmark --suite=time_to_accuracy --recipes=flags/scenes/simclr.flags --seeds=0,1,2 --threshold=0.3 \\
     --workdir=runs/times
+python -m tools.benchmark --suite=lightly --flagfile=flags/cifar10/simclr.flags --backbone=resnet8 \\
+    --lightly_python=PATH
 """
 
 import os
+import sys
+import tempfile
 
 from absl import flags
 
 from ssl_keras import cli
 from ssl_keras.errors import UserError
 
-SUITES = ("train", "input", "views", "memory", "time_to_accuracy")
+SUITES = ("train", "input", "views", "memory", "time_to_accuracy", "lightly")
 
 cli.define()
 flags.DEFINE_list("suite", ["train", "input"], f"what to measure: {', '.join(SUITES)}")
@@ -26,9 +30,13 @@ flags.DEFINE_list("sizes", ["32", "96", "224"], "sides of the views of --suite=v
 flags.DEFINE_list("recipes", [], "flagfiles of --suite=time_to_accuracy; flags given here outdo theirs")
 flags.DEFINE_list("seeds", ["0"], "seeds of --suite=time_to_accuracy")
 flags.DEFINE_float(
-    "threshold", None, "kNN on held-out training images at which time_to_accuracy stops the clock, such as 0.45"
+    "threshold",
+    None,
+    "kNN on held-out training images at which time_to_accuracy stops the clock, such as 0.45; unset: what lightly "
+    "reaches from the same seed",
 )
 flags.DEFINE_integer("test_examples", None, "let time_to_accuracy score only so many test images; unset: all")
+cli.define_path("lightly_python", "", "a Python that has lightly and PyTorch, to compare with; unset: this one")
 
 
 def main():
@@ -42,7 +50,6 @@ def main():
     seeds = _seeds(args) if "time_to_accuracy" in args.suite else []
     from ssl_keras import files
     from ssl_keras.benchmarks import memory as benchmark_memory
-    from ssl_keras.benchmarks import time_to_accuracy as benchmark_times
     from ssl_keras.benchmarks import training as benchmark
     from ssl_keras.benchmarks import views as benchmark_views
 
@@ -63,25 +70,61 @@ def main():
         points = benchmark_memory.run(settings)
         print(benchmark_memory.table(points))
         rows += points
+    if "lightly" in args.suite:
+        rows += _beside_lightly(args, settings)
     if "time_to_accuracy" in args.suite:
-        times = benchmark_times.run(
-            args.recipes, seeds, args.threshold, _given(), args.workdir, {"test_examples": args.test_examples}
-        )
-        print(benchmark_times.table(times))
-        rows += times
+        rows += _times(args, settings, seeds)
     if args.json:
         files.write_json(args.json, rows, files.holds_rows)
         print(f"written: {args.json}")
 
 
+def _beside_lightly(args, settings) -> list[dict]:
+    """A row with the speeds of ours and of lightly's loop; with the reason where lightly is not there."""
+    from ssl_keras.benchmarks import lightly
+
+    python = args.lightly_python or sys.executable
+    if reason := lightly.missing(python):
+        print(f"lightly: left out, {python} cannot run it ({reason}): name a Python that can by --lightly_python")
+        return [{"suite": "lightly", "left_out": reason}]
+    with tempfile.TemporaryDirectory() as folder:
+        row = lightly.run(settings, python, folder, args.rounds, args.seconds)
+    print(lightly.table(row))
+    return [row]
+
+
+def _times(args, settings, seeds: list[int]) -> list[dict]:
+    """Rows of the recipes; and of lightly, where its accuracies are the thresholds."""
+    from ssl_keras.benchmarks import lightly, time_to_accuracy
+
+    test, rows = {"test_examples": args.test_examples}, []
+    thresholds = dict.fromkeys(seeds, args.threshold)
+    if args.threshold is None:
+        python = args.lightly_python or sys.executable
+        if reason := lightly.missing(python):
+            raise UserError(
+                f"without --threshold, lightly sets it, and {python} cannot run it ({reason}): give --threshold, such "
+                "as 0.45, or name a Python that can by --lightly_python"
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            images = lightly.Images(settings, folder)
+            runs = [lightly.timed(python, images, seed, folder, test) for seed in seeds]
+        print(lightly.told(runs))
+        rows.append({"suite": "time_to_accuracy", "recipe": "lightly", "runs": runs})
+        thresholds = {run["seed"]: run["knn_top1"] for run in runs}
+    times = time_to_accuracy.run(args.recipes, thresholds, _given(), args.workdir, test)
+    print(time_to_accuracy.table(times))
+    return rows + times
+
+
 def _seeds(args) -> list[int]:
     """The seeds, once all that the suite needs is there."""
-    if not (args.recipes and args.threshold and args.workdir):
-        raise UserError("--suite=time_to_accuracy needs --recipes, --threshold and --workdir, a folder for its runs")
+    if not (args.recipes and args.workdir):
+        raise UserError("--suite=time_to_accuracy needs --recipes and --workdir, a folder for its runs")
     for recipe in args.recipes:
         if not os.path.isfile(recipe):
             raise UserError(f"--recipes: there is no flagfile {recipe!r}")
-    if not 0 < args.threshold < 1:
+    if args.threshold is not None and not 0 < args.threshold < 1:
         raise UserError(f"--threshold={args.threshold:g} is an accuracy: it must lie between 0 and 1, such as 0.45")
     if not all(seed.isdecimal() for seed in args.seeds):
         raise UserError(f"--seeds={','.join(args.seeds)} must be whole numbers, separated by commas")

@@ -18,48 +18,45 @@ from ssl_keras.errors import UserError
 SCORE = "knn_top1"
 
 
-def run(
-    recipes: list[str], seeds: list[int], threshold: float, given: list[str], folder: str, test: dict
-) -> list[dict]:
+def run(recipes: list[str], thresholds: dict[int, float], given: list[str], folder: str, test: dict) -> list[dict]:
     """Trains every recipe from every seed, in turn.
 
     Args:
         recipes: flagfiles.
-        threshold: of kNN's accuracy on held-out training images, in (0, 1).
+        thresholds: seed -> kNN's accuracy on held-out training images, in (0, 1).
         given: further flags of each run, which outdo the flagfile's.
         folder: in which each run gets a folder of its own.
         test: what is given to the evaluation besides, such as {"test_examples": 2000}.
 
     Returns:
-        A row for each recipe: {"suite", "recipe", "threshold", "seeds", "runs": [{"seed", "seconds", "images", "pflop",
+        A row for each recipe: {"suite", "recipe", "runs": [{"seed", "threshold", "seconds", "images", "pflop",
         "total_seconds", "total_pflop", "epochs": [{"seconds", "knn_top1"}, ...], "test": {"knn", "linear"}}, ...]};
-        the first three of a run are None where the threshold was not reached.
+        "seconds", "images" and "pflop" of a run are None where the threshold was not reached.
 
     Raises:
         UserError: a folder that has such runs already, or a run that fails.
     """
     names = [os.path.splitext(os.path.relpath(recipe, "flags"))[0].replace(os.sep, "_") for recipe in recipes]
     for name in names:
-        for seed in seeds:
+        for seed in thresholds:
             if os.path.exists(os.path.join(folder, f"{name}_{seed}")):
                 raise UserError(f"{folder} has a run {name}_{seed}, whose time is past: give another --workdir")
-    rows = [
-        {"suite": "time_to_accuracy", "recipe": recipe, "threshold": threshold, "seeds": seeds, "runs": []}
-        for recipe in recipes
-    ]
-    for seed in seeds:  # recipes in turn: the machine may drift
+    rows = [{"suite": "time_to_accuracy", "recipe": recipe, "runs": []} for recipe in recipes]
+    for seed, threshold in thresholds.items():  # recipes in turn: the machine may drift
         for row, name in zip(rows, names):
             workdir = os.path.join(folder, f"{name}_{seed}")
-            row["runs"].append({"seed": seed, **_timed(row["recipe"], seed, threshold, given, workdir, test)})
+            timed = _timed(row["recipe"], seed, threshold, given, workdir, test)
+            row["runs"].append({"seed": seed, "threshold": threshold, **timed})
             print(_told(name, row["runs"][-1]), flush=True)
     return rows
 
 
 def table(rows: list[dict]) -> str:
     """The rows as text: medians over the seeds, smallest and largest."""
-    lines = [f"time_to_accuracy: kNN {100 * rows[0]['threshold']:g} % on held-out training images"]
+    lines = ["time_to_accuracy: until kNN on held-out training images reaches a threshold"]
     for row in rows:
-        lines.append(f"  {row['recipe']}, seeds {', '.join(map(str, row['seeds']))}")
+        seeds = ", ".join(f"{run['seed']} ({100 * run['threshold']:.1f} %)" for run in row["runs"])
+        lines.append(f"  {row['recipe']}, seeds (thresholds) {seeds}")
         reached = [run for run in row["runs"] if run["seconds"] is not None]
         if len(reached) < len(row["runs"]):
             lines.append(f"    reached by {len(reached)} of {len(row['runs'])} runs")

@@ -54,7 +54,7 @@ def run(suites: list[str], config: Config, rounds: int, seconds: float) -> list[
         ratios the passes' share of that peak.
     """
     rows = []
-    with _Workers(config) as workers:
+    with Workers(config) as workers:
         for suite in suites:
             taken = {part: [] for part in PARTS[suite]}
             for _ in range(rounds):
@@ -68,7 +68,7 @@ def run(suites: list[str], config: Config, rounds: int, seconds: float) -> list[
             work = {}
             if "peak" in taken:
                 flop, peaks = workers.facts["flop_per_image"], taken.pop("peak")
-                work = {"flop_per_image": flop, "peak_flops": _spread(peaks)}
+                work = {"flop_per_image": flop, "peak_flops": spread(peaks)}
                 for part in [part for part in taken if part.startswith("passes")]:
                     ratios[f"{part}, share of the peak"] = [flop * a / b for a, b in zip(taken[part], peaks)]
             rows.append(
@@ -83,8 +83,8 @@ def run(suites: list[str], config: Config, rounds: int, seconds: float) -> list[
                     "data": config.data,
                     "cpus": os.cpu_count(),
                     "rounds": rounds,
-                    "images_per_second": {part: _spread(values) for part, values in taken.items()},
-                    "ratios": {name: _spread(values) for name, values in ratios.items()},
+                    "images_per_second": {part: spread(values) for part, values in taken.items()},
+                    "ratios": {name: spread(values) for name, values in ratios.items()},
                     **work,
                 }
             )
@@ -113,7 +113,7 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-class _Workers:
+class Workers:
     """The processes, each started when the first measurement needs it."""
 
     def __init__(self, config: Config):
@@ -164,5 +164,5 @@ class _Workers:
         raise UserError(f"a benchmark process ended with status {process.wait()}; its messages are above")
 
 
-def _spread(values: list[float]) -> dict:
+def spread(values: list[float]) -> dict:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}

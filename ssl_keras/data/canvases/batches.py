@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from ssl_keras.data.canvases.memory import Canvases
 from ssl_keras.data.canvases.order import epoch_order, rows_per_worker
+from ssl_keras.data.canvases.pipeline import as_written
 from ssl_keras.data.canvases.streams import StreamedCanvases
 from ssl_keras.errors import UserError
 
@@ -101,6 +102,7 @@ def _gathered(canvases: Canvases, numbers: tf.data.Dataset, rows, batch_size: in
         chosen = rows(number)
         return canvases.images[chosen], canvases.sizes[chosen], chosen, canvases.labels[chosen]
 
+    @as_written
     def batch(number):
         image, size, index, label = tf.numpy_function(
             gather, [number], [canvases.images.dtype, tf.float32, tf.int64, tf.int32], stateful=False

@@ -15,6 +15,10 @@ from ssl_keras.errors import UserError
 DTYPES = ("uint8", "uint16", "float32")
 READ_TOGETHER = 16
 
+# Of a function of a data set: TensorFlow does not translate its source, which takes longer than to trace it. It has no
+# Python loop or condition on tensors.
+as_written = tf.autograph.experimental.do_not_convert
+
 
 @dataclass(frozen=True)
 class CanvasSpec:
@@ -83,6 +87,7 @@ def decoded(
                 chunk[row] = b""  # no image decodes from this
         return chunk, not is_lost()
 
+    @as_written
     def read(positions):
         if source.arrays:
             channels, dtype = source.arrays
@@ -91,6 +96,7 @@ def decoded(
         raw, go_on = tf.numpy_function(files, [positions], [tf.string, tf.bool], stateful=False)
         return positions, tf.ensure_shape(raw, [None]), tf.ensure_shape(go_on, [])
 
+    @as_written
     def canvas(position, raw):
         image = from_array(raw, spec.channels, spec.dtype) if source.arrays else _decoding(spec)(raw)
         size = tf.cast(tf.shape(image)[:2], tf.float32)
@@ -98,8 +104,8 @@ def decoded(
 
     # Python is entered once for a few records: entering it costs more than reading a small one.
     chunks = positions.batch(READ_TOGETHER).map(read, num_parallel_calls=tf.data.AUTOTUNE)
-    chunks = chunks.take_while(lambda positions, raw, go_on: go_on)
-    records = chunks.map(lambda positions, raw, go_on: (positions, raw)).unbatch()
+    chunks = chunks.take_while(as_written(lambda positions, raw, go_on: go_on))
+    records = chunks.map(as_written(lambda positions, raw, go_on: (positions, raw))).unbatch()
     return records.map(canvas, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
 
 
@@ -107,4 +113,6 @@ def decoded(
 def _decoding(spec: CanvasSpec) -> Callable[[tf.Tensor], tf.Tensor]:
     """`decode` for a run, traced once: that takes a second, and a run reads its images by several data sets."""
     signature = [tf.TensorSpec([], tf.string)]
-    return tf.function(lambda encoded: decode(encoded, spec.channels, spec.dtype), input_signature=signature)
+    return tf.function(
+        lambda encoded: decode(encoded, spec.channels, spec.dtype), input_signature=signature, autograph=False
+    )

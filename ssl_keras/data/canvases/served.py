@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_keras.data.canvases.order import rows_per_worker
-from ssl_keras.data.canvases.pipeline import CanvasSpec
+from ssl_keras.data.canvases.pipeline import CanvasSpec, as_written
 from ssl_keras.data.canvases.servers import check_answer, distributed
 from ssl_keras.data.canvases.streams import StreamedCanvases
 from ssl_keras.data.formats.decode import decode, to_canvas
@@ -78,16 +78,18 @@ class ServedCanvases(StreamedCanvases):
         size = max(k for k in range(1, CHUNK + 1) if rows % k == 0)
         chunks = rows // size  # per batch
 
-        @tf.function(input_signature=[tf.TensorSpec([], tf.int64)])
+        @tf.function(input_signature=[tf.TensorSpec([], tf.int64)], autograph=False)
         def indices(number):
             step = number // chunks
             key = tf.stack([tf.constant(seed % 2**63, tf.int64), step // steps])
             first = step % steps * batch_size + shard[0] * rows + number % chunks * size
             return tf.random.experimental.index_shuffle(first + tf.range(size, dtype=tf.int64), key, np.int64(n - 1))
 
+        @as_written
         def canvas(index):
             return {"index": index, **self._canvas(index)}
 
+        @as_written
         def chunk(number):
             images = tf.data.Dataset.from_tensor_slices(indices(number))
             images = images.map(canvas, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
@@ -100,6 +102,7 @@ class ServedCanvases(StreamedCanvases):
             self._record(np.setdiff1d(expected, index[1:]))
             return self.labels[index[1:]]
 
+        @as_written
         def collected(rows):
             label = tf.ensure_shape(tf.numpy_function(account, [rows["index"]], tf.int32), [None])
             # Copied: TensorFlow writes a line to the log for each batch that it makes of slices.
@@ -109,14 +112,15 @@ class ServedCanvases(StreamedCanvases):
         first = start_step * chunks
         numbers = tf.data.Dataset.range(first, first + 2**48)
         decoded = numbers.interleave(chunk, cycle_length=AT_ONCE, num_parallel_calls=AT_ONCE, deterministic=True)
-        batches = distributed(decoded, self.address).map(collected).filter(lambda rows: tf.size(rows["label"]) > 0)
+        batches = distributed(decoded, self.address).map(collected)
+        batches = batches.filter(as_written(lambda rows: tf.size(rows["label"]) > 0))
         return batches.rebatch(rows, drop_remainder=True)
 
     def _readable(self, indices: np.ndarray) -> list[int]:
         dataset = tf.data.Dataset.range(len(indices)).map(
-            lambda at: (at, self._canvas(tf.gather(indices, at))), num_parallel_calls=tf.data.AUTOTUNE
+            as_written(lambda at: (at, self._canvas(tf.gather(indices, at)))), num_parallel_calls=tf.data.AUTOTUNE
         )
-        found = dataset.ignore_errors(log_warning=False).map(lambda at, canvas: at)
+        found = dataset.ignore_errors(log_warning=False).map(as_written(lambda at, canvas: at))
         return [int(at) for at in found.as_numpy_iterator()]
 
     def _canvas(self, index: tf.Tensor) -> dict[str, tf.Tensor]:

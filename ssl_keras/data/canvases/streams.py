@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_keras.data.canvases.order import epoch_order, own_part, rows_per_worker
-from ssl_keras.data.canvases.pipeline import BadFilesError, CanvasSpec, decoded, stop_if_too_many
+from ssl_keras.data.canvases.pipeline import BadFilesError, CanvasSpec, as_written, decoded, stop_if_too_many
 from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.data.reasons import list_bad
 from ssl_keras.data.source import Source, subset
@@ -126,6 +126,7 @@ class StreamedCanvases:
             own = part(number)
             return own[(positions - number * 2 * n) % len(own)]
 
+        @as_written
         def epoch_batches(epoch):
             # Positions tell the pass through the data. Each has twice N, in case unreadable images leave it short.
             first = tf.ensure_shape(tf.numpy_function(begin, [epoch], tf.int64), []) * (2 * n)
@@ -169,20 +170,24 @@ class StreamedCanvases:
                 self._record([*missing, *self.source.patient_read.given_up])
             return False
 
+        @as_written
         def step(expected, batch):
             at = batch["position"]
             index, label = tf.numpy_function(account, [start, expected, at], [tf.int64, tf.int32])
             index, label = (tf.ensure_shape(value, at.shape) for value in (index, label))
             return at[-1] + 1, {"image": batch["image"], "size": batch["size"], "index": index, "label": label}
 
+        @as_written
         def nothing(_):
             spec = accounted.element_spec
             return {key: tf.zeros([size or 0 for size in spec[key].shape], spec[key].dtype) for key in spec}
 
         accounted = batches.scan(start, step)
-        end = tf.data.Dataset.range(1).filter(
-            lambda _: tf.ensure_shape(tf.numpy_function(finish, [start, stop, wanted], tf.bool), [])
-        )
+        @as_written
+        def at_end(_):
+            return tf.ensure_shape(tf.numpy_function(finish, [start, stop, wanted], tf.bool), [])
+
+        end = tf.data.Dataset.range(1).filter(at_end)
         return accounted.concatenate(end.map(nothing))
 
     def _record(self, indices: Iterable[int]) -> None:
@@ -212,4 +217,4 @@ class StreamedCanvases:
     def _readable(self, indices: np.ndarray) -> list[int]:
         """Which of the images can be read, as rows of `indices`."""
         stream = decoded(self.source, self.spec, tf.data.Dataset.range(len(indices)), lambda rows: indices[rows])
-        return [int(row) for row in stream.map(lambda item: item["position"]).as_numpy_iterator()]
+        return [int(row) for row in stream.map(as_written(lambda item: item["position"])).as_numpy_iterator()]
