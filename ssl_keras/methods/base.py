@@ -47,7 +47,8 @@ class SSLModel(Fitted, Configured):
     """
 
     default_views = "simclr"  # name of the recipe in views.policies; another one must give as many views
-    multi_crop = False  # whether it takes any number of views, 2 or more, and brings the backbone to their sizes
+    any_views = False  # whether it takes any number of views, 2 or more
+    multi_crop = False  # whether it does, and brings the backbone to their sizes
     cuts_views = False  # whether the backbone sees parts of the views, whose size is then their own
     needs_labels = False
     needs_index = False  # whether it knows each image of the data by its number
@@ -105,7 +106,7 @@ class SSLModel(Fitted, Configured):
     def views_lacking(cls, views) -> str | None:
         """How many views of an image the method needs, where `views` makes another number of them; else None."""
         own, count = len(policies.get(cls.default_views, views.image_size)), len(views.views)
-        if cls.multi_crop:
+        if cls.any_views or cls.multi_crop:
             return None if count >= 2 or count == own else "2 or more"
         return None if count == own else str(own)
 

@@ -51,19 +51,19 @@ class ShufflingBN:
         With synchronized batch normalization, group g of all replicas is what group g of one would be.
 
         Args:
-            encode: [n, ...] -> [n, d].
+            encode: [n, ...] -> [n, ...].
             x: [b, ...], this replica's batch, or an equal piece of it. Groups keep their size, unless that does not
                 divide the piece.
 
         Returns:
-            [b, d], rows in the order of `x`.
+            [b, ...], rows in the order of `x`.
         """
         groups = math.gcd(x.shape[0], max(x.shape[0] // self.group_rows, 1))
         outputs = []
         for g in range(groups):
             with one_pass(g + 1, groups, self.others):
                 outputs.append(encode(x[g::groups]))
-        return tf.reshape(tf.stack(outputs, axis=1), [x.shape[0], outputs[0].shape[-1]])
+        return tf.reshape(tf.stack(outputs, axis=1), [x.shape[0], *outputs[0].shape[1:]])
 
     def order(self, draws):
         """A permutation of the global batch: int32 [B], from draws U(0, 1) [B, 1] that are the same on all replicas."""

@@ -168,6 +168,16 @@ DINO_1 = replace(BARLOW_1, crop_area=(0.4, 1.0))
 DINO_2 = replace(BARLOW_2, crop_area=(0.4, 1.0))
 DINO_SMALL = replace(BARLOW_1, relative_size=96 / 224, crop_area=(0.05, 0.4), blur=0.5)
 
+# LeJEPA (Balestriero and LeCun 2025): 2 x 224 and 6 x 98 pixels, all of one kind.
+LEJEPA = replace(DINO_1, crop_area=(0.3, 1.0), blur=0.5, solarize=0.2)
+LEJEPA_SMALL = replace(LEJEPA, relative_size=98 / 224, crop_area=(0.05, 0.3))
+
+# EMP-SSL (Tong et al. 2023), the released code: 20 crops of a quarter of the image, on CIFAR-10.
+EMP_SSL = Policy(
+    crop_area=(0.25, 0.25), crop_aspect=(1.0, 1.0),
+    jitter=0.8, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.2, grayscale=0.2, blur=0.1, solarize=0.1,
+)  # fmt: skip
+
 # MAE (He et al. 2022): crop and flip only.
 MAE = Policy(crop_area=(0.2, 1.0), interpolation="bicubic")
 
@@ -197,6 +207,8 @@ POLICIES: dict[str, tuple[Policy, ...]] = {
     "vicreg": (VICREG, VICREG),
     "dino": (DINO_1, DINO_2) + (DINO_SMALL,) * 8,
     "mae": (MAE,),
+    "lejepa": (LEJEPA,) * 2 + (LEJEPA_SMALL,) * 6,
+    "emp_ssl": (EMP_SSL,) * 20,
 }
 
 # What each removable operation sets: `without=("color",)` is a row of BYOL's table of augmentations.
@@ -226,18 +238,24 @@ def get(name: str, image_size: int, without: tuple[str, ...] = (), **overrides) 
     """Looks up a recipe and settles its sizes.
 
     Args:
-        name: a key of `POLICIES`, or "pair:A+B" with two keys of `PAIR_OPERATIONS`, see `pair`.
+        name: a key of `POLICIES`; "NAME*N" for N of its views (more are like its last one); or "pair:A+B" with two keys
+            of `PAIR_OPERATIONS`, see `pair`.
         image_size: side in pixels of the views that do not state their own.
         without: operations to remove from every view, keys of `REMOVALS`.
         overrides: fields of `Policy` to set in every view, e.g. `crop_area=(0.2, 1.0)`.
     """
+    known, _, count = name.partition("*")
     if name.startswith("pair:"):
         recipe = pair(*name.removeprefix("pair:").split("+"))
-    elif name in POLICIES:
-        recipe = POLICIES[name]
+    elif known in POLICIES and (not count or (count.isdecimal() and int(count))):
+        recipe = POLICIES[known]
+        wanted = int(count or len(recipe))
+        recipe = (recipe + recipe[-1:] * wanted)[:wanted]
     else:
-        known = ", ".join(POLICIES)
-        raise UserError(f"there are no views named {name!r}: use one of {known}, or pair:A+B, e.g. pair:crop+color")
+        raise UserError(
+            f"there are no views named {name!r}: use one of {', '.join(POLICIES)}; NAME*N for N views, e.g. emp_ssl*8; "
+            "or pair:A+B, e.g. pair:crop+color"
+        )
     _check("remove from the views", without, REMOVALS)
     _check("set in the views", overrides, [field.name for field in fields(Policy)])
     removed = {key: value for operation in without for key, value in REMOVALS[operation].items()}
