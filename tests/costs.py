@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-LIMIT = 60.0  # seconds that the setup or the call of a test without the mark `slow` may take; most take under 20
+LIMIT = 40.0  # seconds that the setup or the call of a test without the mark `slow` may take; all take about 20 or less
 USUAL_WORK = 0.08  # seconds of `fixed_work` on the core that the limit is meant for, with nothing else to do
 SHOWN = 20
 

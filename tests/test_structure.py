@@ -12,6 +12,7 @@ FLOORS = [
     ["errors"],
     ["words"],
     ["files", "interrupts", "machine", "progress", "registry", "resolution"],
+    ["startup"],
     ["console", "run_folder", "distribute", "settings"],
     ["data.formats", "data.folders", "data.scenes", "data.reading", "data.axes"],
     ["data.source"],

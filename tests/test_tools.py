@@ -110,6 +110,13 @@ def test_preview_draws_originals_and_views(tmp_path):
     assert width > 4.5 * 96 and height > 4 * 96
 
 
+def test_benchmark_measures_the_input_alone(tmp_path):
+    run_tool("benchmark", *TINY, "--suite=input", "--rounds=1", "--seconds=0.1", f"--json={tmp_path}/b.json")
+    (alone,) = json.loads((tmp_path / "b.json").read_text())
+    assert set(alone["images_per_second"]) == {"input"}
+
+
+@pytest.mark.slow
 def test_benchmark_measures_every_part_in_turn(tmp_path):
     output = f"--json={tmp_path}/b.json"
     run_tool("benchmark", *TINY, "--suite=train,input", "--rounds=2", "--seconds=0.3", output, fresh=True)

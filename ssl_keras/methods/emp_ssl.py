@@ -66,7 +66,8 @@ class EMPSSL(SSLModel):
         """
         center = losses.l2_normalize(tf.add_n(z))  # [b, d], the direction of the mean of an image's embeddings
         similarity = tf.add_n([tf.reduce_mean(tf.reduce_sum(crop * center, axis=-1)) for crop in z]) / len(z)
-        rate = tf.add_n([coding_rate(distribute.gather(crop), self.distortion) for crop in z]) / len(z)
+        batches = tf.unstack(distribute.gather(tf.stack(z, axis=1)), axis=1)  # [B, d] of each crop
+        rate = tf.add_n([coding_rate(crop, self.distortion) for crop in batches]) / len(z)
         return -self.invariance * similarity - rate
 
 
@@ -78,12 +79,13 @@ def coding_rate(z, distortion):
         distortion: ε², > 0.
 
     Returns:
-        float32 scalar >= 0. By the smaller of the matrices Zᵀ Z [d, d] and Z Zᵀ [N, N], whose determinants are equal.
+        float32 scalar >= 0. With Z Zᵀ [N, N] where that is known to be smaller: the determinant is the same.
     """
     n, d = z.shape
-    scale = d / (n * distortion)
-    gram = tf.matmul(z, z, transpose_a=True) if d <= n else tf.matmul(z, z, transpose_b=True)
-    factor = tf.linalg.cholesky(tf.eye(min(n, d)) + scale * gram)
+    rows_are_fewer = n is not None and n < d
+    gram = tf.matmul(z, z, transpose_a=not rows_are_fewer, transpose_b=rows_are_fewer)
+    scale = d / (tf.cast(tf.shape(z)[0], tf.float32) * distortion)
+    factor = tf.linalg.cholesky(tf.eye(gram.shape[0]) + scale * gram)
     return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(factor)))  # half of log det
 
 

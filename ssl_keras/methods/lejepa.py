@@ -21,7 +21,8 @@ from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.nn.multi_crop import MultiCrop
 
-POINTS, LAST = 17, 3.0  # points in [0, 3] at which characteristic functions are compared
+POINTS = 17  # at which characteristic functions are compared, from 0
+LAST = 3.0  # the last of them
 
 
 @keras.saving.register_keras_serializable("ssl_keras")

@@ -22,6 +22,7 @@ from ssl_keras.errors import UserError
 
 BATCH_SIZE = 32  # of arrays, as in Keras
 BEYOND = 1e-3  # by which a float image may lie outside of [0, 1]: rounding
+LABELS = 2**31  # so many may be told apart by a method that is not told how many there are
 FORMS = (
     "a tf.data.Dataset of batches (images; (images, labels); or dicts with image and, if known, label, index, size), "
     "or an array of images [N, S, S, C], with labels [N] as y"
@@ -200,7 +201,7 @@ def _labels_of(model, labels, count) -> np.ndarray:
         if model.needs_labels:
             raise UserError(_wanted_labels(model, None if labels is None else (labels.dtype.name, labels.shape)))
         return np.full(count, -1, np.int32)
-    if model.needs_labels and not (labels.min() >= 0 and labels.max() < model.arguments["num_classes"]):
+    if model.needs_labels and not (labels.min() >= 0 and labels.max() < model.arguments.get("num_classes", LABELS)):
         raise UserError(f"{_label_range(model)}; got {labels.min()} to {labels.max()}")
     return labels.astype(np.int32)
 
@@ -260,7 +261,7 @@ def _checked(model, batch):
         outside = (images < -BEYOND) | (images > 1 + BEYOND)
         checks.append(tf.debugging.Assert(~tf.reduce_any(outside), [_range()]))
     if model.needs_labels:
-        right = (batch["label"] >= 0) & (batch["label"] < model.arguments["num_classes"])
+        right = (batch["label"] >= 0) & (batch["label"] < model.arguments.get("num_classes", LABELS))
         checks.append(tf.debugging.Assert(tf.reduce_all(right), [_label_range(model)]))
     if model.needs_index:
         most = model.arguments["num_examples"]
@@ -290,7 +291,7 @@ def _range() -> str:
 
 
 def _label_range(model) -> str:
-    return f"the labels must lie from 0 to num_classes - 1, {model.arguments['num_classes'] - 1}"
+    return f"the labels must lie from 0 to num_classes - 1, {model.arguments.get('num_classes', LABELS) - 1}"
 
 
 def _wanted_labels(model, got) -> str:

@@ -7,7 +7,7 @@ from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews
 from tests.methods import harness
 
-TINY = {"hidden_dim": 32, "projection_dim": 8}
+TINY = {"hidden_dim": 32, "projection_dim": 8, "invariance": 2.0}
 
 
 def unit(*shape, seed=0):

@@ -11,13 +11,16 @@ from ssl_keras.nn import norm
 from tests.methods import harness
 
 # What these methods do; one that is in neither is only held to refuse a single image or to train on it.
-FROM_ONE = ("dino", "exemplar", "inst_disc", "mae", "memory_bank", "moco", "rotation", "supervised")
+FROM_ONE = ("dense_cl", "dino", "exemplar", "inst_disc", "mae", "memory_bank", "moco", "rotation", "supervised")
 FROM_TWO = {
     "simclr": "compares",
     "nnclr": "compares",
     "end_to_end": "compares",
     "barlow_twins": "compares",
     "vicreg": "compares",
+    "lejepa": "compares",
+    "emp_ssl": "compares",
+    "supcon": "compares",
     "swav": "compares",
     "byol": "normalizes",
     "simsiam": "normalizes",
@@ -30,7 +33,7 @@ FROM_TWO = {
 def of_batches_of(count, name, monkeypatch, kind="batch", **arguments):
     monkeypatch.setattr(harness, "BATCH", count)
     monkeypatch.setitem(harness.FACTS, "batch_size", count)
-    if name in ("moco", "end_to_end"):
+    if name in ("moco", "end_to_end", "dense_cl"):
         arguments = {"bn_splits": 1, **arguments}
     with norm.using(kind):
         return harness.make(name, **arguments)
