@@ -214,10 +214,7 @@ def callbacks(config: Config, method, canvases, checkpoints, position: Position,
     return [
         *watching,
         MetricsLog(_path(config, "metrics.jsonl"), position.history),
-        TensorBoard(
-            _path(config, "tensorboard"),
-            lambda: preview.views_grid(method.views, canvases, batch_size=own)[None] / 255,
-        ),
+        TensorBoard(_path(config, "tensorboard"), preview.views_grid(method.views, canvases, batch_size=own)),
         Progress(config.epochs, config.batch_size),
         saving,
     ]

@@ -1,7 +1,7 @@
 """Pictures of what training sees: originals on the left, their views on the right."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -50,8 +50,13 @@ def is_preview(path: str) -> bool:
         return False
 
 
-def views_grid(make_views, canvases, images: int = 8, draws: int = 3, batch_size: int | None = None) -> np.ndarray:
+def views_grid(
+    make_views, canvases, images: int = 8, draws: int = 3, batch_size: int | None = None
+) -> Callable[[], np.ndarray]:
     """A grid with a row for each of some images spread over the data: the image, then `draws` draws of all its views.
+
+    The views are traced at once. They are compiled and made when the function that is returned is called, which any
+    thread may do.
 
     All are shown at one size; small crops, see `columns`, at half of it, one above the other.
 
@@ -61,23 +66,28 @@ def views_grid(make_views, canvases, images: int = 8, draws: int = 3, batch_size
         batch_size: that of the training on a device, whose compiled views then make these too; None: `images`.
 
     Returns:
-        uint8 [H, W, 3].
+        () -> uint8 [H, W, 3].
     """
     originals = canvases.sample(images)
-    shown = [[originals]]
     batch = np.resize(_as_stored(originals, canvases.spec.dtype), [batch_size or images, *originals.shape[1:]])
     sizes = np.resize(_sizes(canvases, images), [len(batch), 2])
     # Called from a graph, as in training: XLA compiles what is called from Python once more.
     make = tf.function(lambda step: make_views(batch, sizes, step=step), autograph=False)
-    for step in range(draws):
-        made = [view.numpy() for view in make(tf.constant(step, tf.int64))]
-        shown += [[made[number] for number in numbers] for numbers in columns(make_views.views)]
-    side = _tile_side(make_views.views)
-    rows = [
-        _joined([_stacked([images[row] for images in column], side) for column in shown], axis=1)
-        for row in range(len(originals))
-    ]
-    return _joined(rows, axis=0)
+    make = make.get_concrete_function(tf.TensorSpec([], tf.int64))
+
+    def drawn() -> np.ndarray:
+        shown = [[originals]]
+        for step in range(draws):
+            made = [view.numpy() for view in make(tf.constant(step, tf.int64))]
+            shown += [[made[number] for number in numbers] for numbers in columns(make_views.views)]
+        side = _tile_side(make_views.views)
+        rows = [
+            _joined([_stacked([images[row] for images in column], side) for column in shown], axis=1)
+            for row in range(len(originals))
+        ]
+        return _joined(rows, axis=0)
+
+    return drawn
 
 
 def columns(views: Sequence[Policy]) -> list[tuple[int, ...]]:
@@ -101,7 +111,7 @@ def columns(views: Sequence[Policy]) -> list[tuple[int, ...]]:
 def save_views_png(path: str, make_views, canvases, images: int, draws: int) -> None:
     """Writes `views_grid` with headings, and under it each operation of the recipe alone, as a PNG, whole or not."""
     views, first = make_views.views, canvases.sample(images)[0]
-    grid, size = views_grid(make_views, canvases, images, draws), font_size(views, draws)
+    grid, size = views_grid(make_views, canvases, images, draws)(), font_size(views, draws)
     width, channels = grid.shape[1], first.shape[-1]
     parts = [_headings(views, draws, size), grid]
     for policy in dict.fromkeys(views):

@@ -1,11 +1,13 @@
 """What makes a tool start sooner. Nothing heavy is imported here.
 
 Keras and keras-cv import scikit-learn and matplotlib where these are installed, for wrappers and galleries that no tool
-uses: a quarter of the time that all imports take. And XLA compiles the views of a run anew in every process, though a
-program that was compiled here before is as good.
+uses: a quarter of the time that all imports take. While they are imported, Python looks for garbage again and again
+among objects that stay. And XLA compiles the views of a run anew in every process, though a program that was compiled
+here before is as good.
 """
 
 import contextlib
+import gc
 import hashlib
 import importlib.abc
 import importlib.util
@@ -42,7 +44,7 @@ class _Finder(importlib.abc.MetaPathFinder):
             execute = spec.loader.exec_module
 
             def exec_module(module):
-                with _hidden(UNUSED):
+                with _hidden(UNUSED), _without_garbage():
                     execute(module)
 
             spec.loader.exec_module = exec_module
@@ -59,6 +61,17 @@ def _hidden(names: tuple[str, ...]) -> Iterator[None]:
     finally:
         for name in hidden:
             del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _without_garbage() -> Iterator[None]:
+    """Does not look for garbage, and never again among what has been made in the meantime."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def keep_programs() -> None:

@@ -6,4 +6,4 @@ import tempfile
 from ssl_keras import startup
 
 os.environ.setdefault(startup.CACHE, os.path.join(tempfile.gettempdir(), f"ssl_keras_tests_{os.getuid()}"))
-startup.keep_programs()  # what a test has compiled, another one of the same program need not
+startup.sooner()  # what a test has compiled, another one of the same program need not

@@ -46,7 +46,7 @@ def test_a_picture_is_tight_and_its_headings_fit(name, draws, tmp_path):
 
 def test_a_grid_shows_the_images_and_every_view_of_every_draw():
     views, shown = random_views("swav"), canvases()
-    grid = preview.views_grid(views, shown, images=2, draws=2)
+    grid = preview.views_grid(views, shown, images=2, draws=2)()
     assert grid.shape == (2 * 96 + 4, 5 * 100 + 6 * 50 - 4, 3) and grid.dtype == np.uint8
     originals = shown.sample(2)
     np.testing.assert_array_equal(grid[1:96:3, 1:96:3], shown.images[0])  # a whole factor: pixels as they are
@@ -71,14 +71,14 @@ def test_small_crops_stand_in_pairs_and_an_odd_one_alone():
 @pytest.mark.parametrize("side", [8, 28, 64, 75, 224, 225])
 def test_an_image_of_any_size_fills_its_tile(side):
     views = RandomViews(policies.get("mae", side), side, jit_compile=False)
-    grid = preview.views_grid(views, canvases(), images=1, draws=1)
+    grid = preview.views_grid(views, canvases(), images=1, draws=1)()
     assert grid.shape[0] >= 96 and grid.shape[1] == 2 * grid.shape[0] + figures.GAP
     assert (grid == 255).all(axis=2).mean() < figures.GAP / 96
 
 
 def test_images_of_one_channel_and_of_many_can_be_shown():
     for channels in (1, 2, 5):
-        grid = preview.views_grid(random_views("simclr_cifar"), canvases(channels=channels), images=1, draws=1)
+        grid = preview.views_grid(random_views("simclr_cifar"), canvases(channels=channels), images=1, draws=1)()
         original = canvases(channels=channels).images[0]
         expected = original[..., :3] if channels > 2 else np.repeat(original[..., :1], 3, axis=2)
         np.testing.assert_array_equal(grid[1:96:3, 1:96:3], expected)

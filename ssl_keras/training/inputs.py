@@ -22,7 +22,7 @@ from ssl_keras.errors import UserError
 
 BATCH_SIZE = 32  # of arrays, as in Keras
 BEYOND = 1e-3  # by which a float image may lie outside of [0, 1]: rounding
-LABELS = 2**31  # so many may be told apart by a method that is not told how many there are
+LABELS = 2**31 - 1  # so many may be told apart by a method that is not told how many there are
 FORMS = (
     "a tf.data.Dataset of batches (images; (images, labels); or dicts with image and, if known, label, index, size), "
     "or an array of images [N, S, S, C], with labels [N] as y"

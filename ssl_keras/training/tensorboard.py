@@ -1,6 +1,7 @@
 """What TensorBoard shows of a run."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -14,7 +15,8 @@ class TensorBoard(keras.callbacks.Callback):
 
     Args:
         directory: the run's `tensorboard/`.
-        view_images: () -> float32 [1, H, W, 3] in [0, 1], a grid of originals and views; written once at the start.
+        view_images: () -> uint8 [H, W, 3], a grid of originals and views; written once. Another thread calls it, so
+            that views are compiled while this one traces the first step.
     """
 
     LOSS_EVERY = 20  # steps
@@ -25,19 +27,21 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.writer = tf.summary.create_file_writer(self.directory)
-        with self.writer.as_default(step=steps_made(self.model)):
-            tf.summary.image("views", self.view_images())
+        self.start, self.picture = steps_made(self.model), ThreadPoolExecutor(1).submit(self.view_images)
 
     def on_train_batch_begin(self, batch, logs=None):
         self.before = steps_made(self.model)
 
     def on_train_batch_end(self, batch, logs=None):
+        if self.picture and self.picture.done():
+            self._write_picture()
         step = steps_made(self.model)
         if step // self.LOSS_EVERY > self.before // self.LOSS_EVERY:
             with self.writer.as_default(step=step):
                 tf.summary.scalar("step/loss", logs["loss"])
 
     def on_epoch_end(self, epoch, logs=None):
+        self._write_picture()
         with self.writer.as_default(step=steps_made(self.model)):
             for name, value in logs.items():
                 tf.summary.scalar(f"epoch/{name}", value)
@@ -47,4 +51,12 @@ class TensorBoard(keras.callbacks.Callback):
         self.writer.flush()
 
     def on_train_end(self, logs=None):
+        self._write_picture()
         self.writer.close()
+
+    def _write_picture(self):
+        if self.picture:
+            with self.writer.as_default(step=self.start):
+                tf.summary.image("views", self.picture.result()[np.newaxis])
+            self.writer.flush()
+            self.picture = None
