@@ -119,6 +119,9 @@ class Config:
     micro_batch_size: int | None = setting(None, "hardware",
         "images, over all devices, that go through the networks at a time: the step of the whole batch in the memory "
         "of this one, for about 1.4 times the time; unset: the whole batch", least=1)
+    cpus: int | None = setting(None, "hardware",
+        "processor cores that the run uses, such as its share where several runs go beside each other; unset: all",
+        least=1, changes_result=False)
     steps_per_execution: int = setting(1, "hardware", "steps between two looks at the loss: more keep a GPU busy",
         least=1, changes_result=False)
     jit_compile: str = setting("auto", "hardware",

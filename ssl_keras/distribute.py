@@ -9,6 +9,7 @@ import json
 import os
 
 import tensorflow as tf
+import threadpoolctl
 
 from ssl_keras import machine
 from ssl_keras.errors import UserError
@@ -16,6 +17,25 @@ from ssl_keras.interrupts import Interrupted
 
 STRATEGIES = ("default", "mirrored", "multi_worker", "tpu")
 AMPERE = (8, 0)  # compute capability of the first GPUs whose tensor cores take bfloat16
+
+
+def use_cpus(count):
+    """Has TensorFlow, and NumPy's matrix products, work on so many cores at a time; None: on all.
+
+    Call it before any other TensorFlow operation. Several processes that take their share each lose less to one another
+    than if each had a thread for every core.
+
+    Raises:
+        UserError: TensorFlow has started with another number.
+    """
+    if count is None:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+        tf.config.threading.set_inter_op_parallelism_threads(count)
+    except RuntimeError as error:
+        raise UserError(f"cpus={count} was asked for after TensorFlow had started: ask before any operation") from error
+    threadpoolctl.threadpool_limits(count)
 
 
 def build_strategy(name="default", num_devices=None, tpu=None):

@@ -61,6 +61,7 @@ def pretrain(config: Config) -> dict | None:
     if done:
         print(f"{config.workdir} is finished ({done['epochs']} epochs); nothing to do")
         return done
+    distribute.use_cpus(config.cpus)
     strategy = distribute.build_strategy(config.strategy, config.num_devices, config.tpu)
     worker, workers = distribute.worker(strategy)
     if config.batch_size % strategy.num_replicas_in_sync:

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from ssl_keras import distribute
+from tests.runs import TINY, losses, run_tool
 
 
 def test_collectives_are_the_identity_on_one_replica():
@@ -74,3 +75,30 @@ def test_a_worker_index_outside_of_the_cluster(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}')
     with pytest.raises(ValueError, match="1 worker"):
         distribute.build_strategy("multi_worker")
+
+
+def test_a_share_of_the_cores_is_all_that_is_used():
+    code = """
+import tensorflow as tf, threadpoolctl, numpy
+from ssl_keras import distribute
+from tests.runs import TINY, losses, run_tool
+from ssl_keras.errors import UserError
+distribute.use_cpus(1)
+numpy.ones((2, 2)) @ numpy.ones((2, 2))
+threading = tf.config.threading
+assert threading.get_intra_op_parallelism_threads() == threading.get_inter_op_parallelism_threads() == 1
+assert all(pool["num_threads"] == 1 for pool in threadpoolctl.threadpool_info())
+tf.zeros([1])
+try:
+    distribute.use_cpus(2)
+except UserError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "cpus=2 was asked for after TensorFlow had started" in done.stdout, done.stderr
+
+
+def test_a_run_goes_on_with_another_share(tmp_path):
+    run_tool("pretrain", *TINY, "--epochs=1", "--cpus=1", f"--workdir={tmp_path}/a")
+    run_tool("pretrain", *TINY, "--epochs=2", "--cpus=2", f"--workdir={tmp_path}/a")
+    assert len(losses(tmp_path / "a")) == 2

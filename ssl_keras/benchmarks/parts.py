@@ -90,13 +90,14 @@ def parts_of(config: Config, plain: bool) -> tuple[dict[str, object], dict[str, 
 
 def built(config: Config) -> tuple:
     """The settings with all that they leave open, the method that they describe, compiled, and the canvases."""
-    from ssl_keras import methods
+    from ssl_keras import distribute, methods
     from ssl_keras.build.arguments import method_arguments
     from ssl_keras.build.data import open_training_source, resolve
     from ssl_keras.build.method import compiled_method
     from ssl_keras.build.precision import with_precision
     from ssl_keras.data.canvases.memory import load_canvases
 
+    distribute.use_cpus(config.cpus)
     method_class, config = methods.load(config.method), with_precision(config)
     source = open_training_source(config, method_class)
     config, spec = resolve(config, source, method_class)

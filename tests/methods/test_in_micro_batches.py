@@ -29,7 +29,7 @@ def after_a_step(name, micro_batch_size, kind="group", **arguments):
 def check_equal(ours, whole, tolerance=1e-5):
     """The updates' difference is small beside the updates; what else a step changes is the same."""
     (updates, state, loss), (expected, expected_state, expected_loss) = ours, whole
-    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert loss == pytest.approx(expected_loss, rel=1e-5, abs=1e-6)
     difference = sum(np.sum((updates[path] - expected[path]) ** 2) for path in expected)
     assert difference**0.5 < tolerance * sum(np.sum(update**2) for update in expected.values()) ** 0.5
     for path, value in expected_state.items():
