@@ -210,11 +210,12 @@ def _unknown_flag(name: str, value: str) -> str:
     """What to say of a flag that there is not: that it is a method's argument, or which one is like it."""
     method = flags.FLAGS["method"].value if "method" in flags.FLAGS else None
     if method in methods.names():
-        others = [other for other in methods.names() if other != method]
-        for owner in (method, *others):
-            if name in methods.arguments(owner):
-                switch = "" if owner == method else f"--method={owner} "
-                return f"--{name} is an argument of {owner}: {switch}--method_arg={name}={value or 'VALUE'}"
+        owners = [owner for owner in methods.names() if name in methods.arguments(owner)]
+        owners = [method] if method in owners else owners
+        if owners:
+            switch = "" if owners == [method] else f"--method={owners[0] if len(owners) == 1 else 'NAME'} "
+            argument = f"--method_arg={name}={value or 'VALUE'}"
+            return f"--{name} is an argument of {', '.join(owners)}: {switch}{argument}"
     known = [f"--{other}" for other in _own_flags()]
     return f"unknown flag --{name}{nearest(f'--{name}', known)}; --help lists all flags"
 
