@@ -57,7 +57,7 @@ def test_a_wrong_flag_ends_with_one_sentence(flag, expected):
     [
         ("--temperature=0.2", "--temperature is an argument of simclr: --method_arg=temperature=0.2"),
         ("--mask_ratio=0.5", "is an argument of mae: --method=mae --method_arg=mask_ratio=0.5"),
-        ("--queue_length=9", "is an argument of dense_cl, moco, nnclr, swav: --method=NAME --method_arg=queue_length=9"),
+        ("--queue_length=9", "is an argument of dense_cl, moco, nnclr, swav: --method=NAME --method_arg=queue_len"),
         ("--lerning_rate=1", "unknown flag --lerning_rate (did you mean --learning_rate?)"),
         ("--zzz=1", "unknown flag --zzz; --help lists all flags"),
         ("--method=simclrr", "did you mean simclr?"),
