@@ -28,6 +28,7 @@ SMALL = {  # the largest value of an argument that sets a size
     "column_dim": 16,
     "prototypes": 32,
     "negatives": 16,
+    "slices": 16,
     "queue_length": 2 * BATCH,
     "decoder_dim": 32,
     "decoder_depth": 1,
