@@ -131,12 +131,12 @@ def test_blur_is_cut_at_a_tenth_of_the_side_where_the_authors_do(name):
     assert policies.get(name, 224)[0].blur_radius == 8  # four standard deviations of 2 pixels
 
 
-UNCUT = ["moco_v2", "simsiam", "swav", "swav_two_views", "barlow_twins", "vicreg", "dino"]
+UNCUT = ["moco_v2", "simsiam", "swav", "swav_two_views", "barlow_twins", "vicreg", "dino", "lejepa", "emp_ssl"]
 
 
 @pytest.mark.parametrize("size", [32, 96, 224])
 @pytest.mark.parametrize("name", UNCUT)
-def test_a_nominal_sigma_of_two_is_one_in_the_recipes_whose_authors_blur_with_pillow(name, size):
+def test_a_nominal_sigma_of_two_is_one_in_the_recipes_whose_blur_is_not_cut(name, size):
     """The standard deviation of what one bright pixel becomes, in views of every size that the recipe has."""
     off = {"without": ("crop", "flip", "color", "solarize"), "interpolation": "bilinear"}
     recipe = policies.get(name, size, **off, blur=1.0, blur_sigma=(2.0, 2.0))
