@@ -4,11 +4,10 @@ The test file of a method, `test_NAME.py`, may say how it is made small: `TINY`,
 `BACKBONE`, a dict of arguments of `build_backbone`.
 """
 
-import contextlib
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -81,8 +80,7 @@ def train(
             the steps are few: every method's graph is a statement of test_every_method. Several replicas have a graph.
     """
     if method.distribute_strategy.num_replicas_in_sync > 1:
-        with graphs_as_traced():
-            history = method.fit(data, callbacks=callbacks, verbose=0).history
+        history = method.fit(data, callbacks=callbacks, verbose=0).history
         return {name: values[-1] for name, values in history.items()}
     step = traced_step(method) if traced else method.train_step
     method.reset_metrics()
@@ -100,16 +98,6 @@ def traced_step(method: keras.Model) -> Callable[[dict], dict]:
     if "traced_step" not in made:
         made["traced_step"] = tf.function(method.train_step, autograph=False, jit_compile=method.jit_compile is True)
     return made["traced_step"]
-
-
-@contextlib.contextmanager
-def graphs_as_traced() -> Iterator[None]:
-    """Leaves out TensorFlow's optimization of graphs, which takes longer than the few steps that would gain by it."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
 def weights(method: keras.Model) -> list[np.ndarray]:
