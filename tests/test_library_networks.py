@@ -185,13 +185,19 @@ def of_its_size(network, method, **arguments):
     return model
 
 
-@pytest.mark.parametrize("network", [mobilenet, hub])
+MOCO = ("MoCo", {"batch_size": 8, "queue_length": 16, "bn_splits": 1})
+BYOL = ("BYOL", {"total_steps": 8, "hidden_dim": 16, "projection_dim": 8})
+
+
 @pytest.mark.parametrize(
-    "name, arguments",
+    "network, name, arguments",
     [
-        ("SimCLR", {}),
-        ("MoCo", {"batch_size": 8, "queue_length": 16, "bn_splits": 1}),
-        ("BYOL", {"total_steps": 8, "hidden_dim": 16, "projection_dim": 8}),
+        (mobilenet, "SimCLR", {}),
+        pytest.param(mobilenet, *MOCO, marks=pytest.mark.slow),
+        pytest.param(mobilenet, *BYOL, marks=pytest.mark.slow),
+        (hub, "SimCLR", {}),
+        (hub, *MOCO),
+        (hub, *BYOL),
     ],
 )
 def test_networks_of_others_are_trained_on_pairs_and_on_arrays(network, name, arguments):

@@ -13,7 +13,8 @@ from ssl_keras.build import arguments as build_arguments
 from ssl_keras.build import data as build_data
 from ssl_keras.build import method as build_method
 from ssl_keras.data.canvases import batches
-from ssl_keras.nn import vit
+from ssl_keras.nn import resnet, vit
+from ssl_keras.views.layer import RandomViews
 from tests.test_flagfiles import FLAGFILES, ROOT, read
 
 BATCH = 16
@@ -50,7 +51,7 @@ def small(settings):
         backbone="vit_tiny" if settings.backbone.startswith("vit") else "resnet8",
         width=1.0 if settings.backbone.startswith("vit") else 0.125,
         patch=8 if settings.patch else None,
-        image_size=settings.image_size if settings.method in IN_PROPORTION else 32,
+        image_size=settings.image_size if settings.method in IN_PROPORTION else 16,
         batch_size=BATCH,
         jit_compile="false",
         precision="float32" if settings.precision == "auto" else settings.precision,
@@ -75,10 +76,16 @@ def canvases(image_size, needs_labels):
     return build_data.load(source, spec, settings)
 
 
+@functools.cache
+def plain_views(views, image_size, **options):
+    """One layer for all recipes with these views: XLA takes seconds for each view that it compiles, tracing one."""
+    return RandomViews(views, image_size, **(options | {"jit_compile": False}))
+
+
 @pytest.fixture(autouse=True)
-def narrow_vits_and_plain_views(monkeypatch):
-    """XLA takes seconds for each view that it compiles."""
-    monkeypatch.setattr(build_method, "RandomViews", functools.partial(build_method.RandomViews, jit_compile=False))
+def small_networks_and_plain_views(monkeypatch):
+    monkeypatch.setattr(build_method, "RandomViews", plain_views)
+    monkeypatch.setitem(resnet.ARCHITECTURES, "resnet8", resnet.Architecture((1,), (128,), 1))
     for name in vit.ARCHITECTURES:
         monkeypatch.setitem(vit.ARCHITECTURES, name, vit.Architecture(32, 2, 1))
 

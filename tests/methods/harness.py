@@ -1,7 +1,7 @@
 """A tiny instance of any method on a tiny batch, for the tests of all and of each.
 
-The test file of a method, `test_NAME.py`, may say how it is made small: `TINY`, a dict of constructor arguments, and
-`BACKBONE`, a dict of arguments of `build_backbone`.
+The test file of a method, `test_NAME.py`, may say how it is made small: `TINY`, a dict of constructor arguments,
+`BACKBONE`, a dict of arguments of `build_backbone`, and `VIEWS`, a recipe.
 """
 
 import functools
@@ -20,7 +20,7 @@ from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews
 
 SIZE, BATCH, CLASSES = 16, 16, 10
-resnet.ARCHITECTURES["resnet6"] = resnet.Architecture((1, 1), (32, 128), 1)  # two stages, one of which halves its maps
+resnet.ARCHITECTURES["resnet4"] = resnet.Architecture((1,), (128,), 1)  # one stage: half the operations to trace
 FACTS = {"num_classes": CLASSES, "num_examples": 64, "batch_size": BATCH, "total_steps": 10}
 
 
@@ -30,10 +30,10 @@ def make(name: str, learning_rate: float = 0.1, **arguments) -> keras.Model:
     method_class = methods.load(name)
     own = importlib.import_module(f"tests.methods.test_{name}")
     backbone = build_backbone(
-        **getattr(own, "BACKBONE", {"name": "resnet6", "width": 0.25}), image_size=SIZE, channels=3, seed=0
+        **getattr(own, "BACKBONE", {"name": "resnet4", "width": 0.25}), image_size=SIZE, channels=3, seed=0
     )
     arguments = {**getattr(own, "TINY", {}), **arguments}
-    views = views_of(method_class.default_views, SIZE)
+    views = views_of(getattr(own, "VIEWS", method_class.default_views), SIZE)
     wanted = inspect.signature(method_class.__init__).parameters
     facts = {key: value for key, value in FACTS.items() if key in wanted}
     method = method_class(backbone, views, **{**facts, **arguments})

@@ -10,6 +10,7 @@ from ssl_keras.methods.dino import projection_head
 from ssl_keras.nn import vit
 from tests.methods import harness, test_every_method
 
+VIEWS = "dino*3"
 TINY = {"hidden_dim": 32, "bottleneck_dim": 16, "prototypes": 32, "momentum": 0.5, "freeze_epochs": 0.0}
 SCENES = [
     "--view_arg=crop_area=(0.25,1.0)",

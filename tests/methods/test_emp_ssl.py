@@ -7,6 +7,7 @@ from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews
 from tests.methods import harness
 
+VIEWS = "emp_ssl*3"
 TINY = {"hidden_dim": 32, "projection_dim": 8, "invariance": 2.0}
 
 
@@ -43,12 +44,11 @@ def test_loss_is_the_papers_objective():
 
 def test_any_number_of_crops_is_taken():
     method = harness.make("emp_ssl")
-    assert len(method.views.views) == 20
-    crops = RandomViews(policies.get("emp_ssl*3", harness.SIZE), harness.SIZE)
-    few = type(method)(method.backbone, crops, **TINY)
-    few.compile("sgd")
-    assert np.isfinite(float(few.train_step(next(iter(harness.batches(1))))["loss"]))
-    assert len(few.views.views) == 3
+    crops = RandomViews(policies.get("emp_ssl", harness.SIZE), harness.SIZE, jit_compile=False)
+    assert len(method.views.views) == 3 and len(crops.views) == 20
+    many = type(method)(method.backbone, crops, **TINY)
+    many.compile("sgd")
+    assert np.isfinite(float(many.train_step(next(iter(harness.batches(1))))["loss"]))
     with pytest.raises(ValueError, match="2 or more"):
         type(method)(method.backbone, RandomViews(policies.get("emp_ssl*1", harness.SIZE), harness.SIZE), **TINY)
 

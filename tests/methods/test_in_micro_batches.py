@@ -21,7 +21,7 @@ def after_a_step(name, micro_batch_size, kind="group", **arguments):
         method = harness.make(name, learning_rate=1.0, **arguments)
     method.micro_batch_size = micro_batch_size
     before = [v.numpy() for v in method.trainable_variables]
-    loss = harness.train(method, harness.batches(1), traced=micro_batch_size is not None)["loss"]
+    loss = harness.train(method, harness.batches(1))["loss"]
     updates = {v.path: v.numpy() - w for v, w in zip(method.trainable_variables, before, strict=True)}
     return updates, {v.path: v.numpy() for v in method.non_trainable_variables}, loss
 

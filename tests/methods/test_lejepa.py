@@ -5,6 +5,7 @@ import tensorflow as tf
 from ssl_keras.methods import lejepa
 from tests.methods import harness
 
+VIEWS = "lejepa*3"
 TINY = {"hidden_dim": 32, "projection_dim": 8, "slices": 16}
 
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 from tests.methods import harness
 from tests.nn.test_prototypes import cosines, plain_sinkhorn
 
+VIEWS = "swav*3"
 TINY = {
     "hidden_dim": 32,
     "projection_dim": 16,
