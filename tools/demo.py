@@ -17,7 +17,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def main():
     workdir = flags.FLAGS.workdir
-    runs = {name: _settings(name, os.path.join(workdir, name)) for name in ("simclr", "supervised")}
+    recipes = {"simclr": "fast", "supervised": "supervised"}
+    runs = {name: _settings(recipe, os.path.join(workdir, name)) for name, recipe in recipes.items()}
     from ssl_keras import experiment, preview
     from ssl_keras.build.encoder import shipped
     from ssl_keras.evals import run, table
@@ -53,9 +54,9 @@ def main():
     )
 
 
-def _settings(name: str, workdir: str) -> Config:
-    """The settings of flags/scenes/NAME.flags."""
-    with open(os.path.join(ROOT, "flags", "scenes", f"{name}.flags"), encoding="utf-8") as file:
+def _settings(recipe: str, workdir: str) -> Config:
+    """The settings of flags/scenes/RECIPE.flags."""
+    with open(os.path.join(ROOT, "flags", "scenes", f"{recipe}.flags"), encoding="utf-8") as file:
         lines = [line for line in file if line.startswith("--")]
     return Config.from_flag_lines("".join([*lines, f"--workdir={workdir}\n"]))
 
