@@ -12,6 +12,7 @@ from tests.data import odd_folder
 
 assert environment
 pytest_plugins = ["tests.costs"]
+# TensorFlow takes longer to optimize a graph than the few steps of a test would gain by it; tools, as processes, do so.
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 _CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -79,7 +79,7 @@ def canvases(image_size, needs_labels):
 @functools.cache
 def plain_views(views, image_size, **options):
     """One layer for all recipes with these views: XLA takes seconds for each view that it compiles, tracing one."""
-    return RandomViews(views, image_size, **(options | {"jit_compile": False}))
+    return RandomViews(views, image_size, jit_compile=False, **options)
 
 
 @pytest.fixture(autouse=True)

@@ -44,7 +44,7 @@ def test_loss_is_the_papers_objective():
 
 def test_any_number_of_crops_is_taken():
     method = harness.make("emp_ssl")
-    crops = RandomViews(policies.get("emp_ssl", harness.SIZE), harness.SIZE, jit_compile=False)
+    crops = RandomViews(policies.get(type(method).default_views, harness.SIZE), harness.SIZE, jit_compile=False)
     assert len(method.views.views) == 3 and len(crops.views) == 20
     many = type(method)(method.backbone, crops, **TINY)
     many.compile("sgd")
