@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from ssl_keras.benchmarks import lightly, time_to_accuracy
+from ssl_keras.benchmarks import beside_lightly, time_to_accuracy
 from ssl_keras.evals.online import bank_and_queries
 from tests.runs import TINY, run_tool
 
@@ -71,7 +71,7 @@ def test_without_lightly_its_suite_is_left_out(tmp_path):
 @pytest.mark.slow
 def test_beside_lightly(tmp_path):
     python = os.environ.get("SSL_KERAS_LIGHTLY_PYTHON", sys.executable)
-    if reason := lightly.missing(python):
+    if reason := beside_lightly.missing(python):
         pytest.skip(f"{python} has no lightly ({reason}): SSL_KERAS_LIGHTLY_PYTHON names a Python that has it")
     flags = [*TINY, f"--lightly_python={python}", f"--json={tmp_path}/b.json"]
     run_tool("benchmark", "--suite=lightly", *flags, "--rounds=1", "--seconds=0.3")

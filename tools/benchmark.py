@@ -81,35 +81,35 @@ def main():
 
 def _beside_lightly(args, settings) -> list[dict]:
     """A row with the speeds of ours and of lightly's loop; with the reason where lightly is not there."""
-    from ssl_keras.benchmarks import lightly
+    from ssl_keras.benchmarks import beside_lightly
 
     python = args.lightly_python or sys.executable
-    if reason := lightly.missing(python):
+    if reason := beside_lightly.missing(python):
         print(f"lightly: left out, {python} cannot run it ({reason}): name a Python that can by --lightly_python")
         return [{"suite": "lightly", "left_out": reason}]
     with tempfile.TemporaryDirectory() as folder:
-        row = lightly.run(settings, python, folder, args.rounds, args.seconds)
-    print(lightly.table(row))
+        row = beside_lightly.run(settings, python, folder, args.rounds, args.seconds)
+    print(beside_lightly.table(row))
     return [row]
 
 
 def _times(args, settings, seeds: list[int]) -> list[dict]:
     """Rows of the recipes; and of lightly, where its accuracies are the thresholds."""
-    from ssl_keras.benchmarks import lightly, time_to_accuracy
+    from ssl_keras.benchmarks import beside_lightly, time_to_accuracy
 
     test, rows = {"test_examples": args.test_examples}, []
     thresholds = dict.fromkeys(seeds, args.threshold)
     if args.threshold is None:
         python = args.lightly_python or sys.executable
-        if reason := lightly.missing(python):
+        if reason := beside_lightly.missing(python):
             raise UserError(
                 f"without --threshold, lightly sets it, and {python} cannot run it ({reason}): give --threshold, such "
                 "as 0.45, or name a Python that can by --lightly_python"
             )
         with tempfile.TemporaryDirectory() as folder:
-            images = lightly.Images(settings, folder)
-            runs = [lightly.timed(python, images, seed, folder, test) for seed in seeds]
-        print(lightly.told(runs))
+            images = beside_lightly.Images(settings, folder)
+            runs = [beside_lightly.timed(python, images, seed, folder, test) for seed in seeds]
+        print(beside_lightly.told(runs))
         rows.append({"suite": "time_to_accuracy", "recipe": "lightly", "runs": runs})
         thresholds = {run["seed"]: run["knn_top1"] for run in runs}
     times = time_to_accuracy.run(args.recipes, thresholds, _given(), args.workdir, test)
