@@ -71,16 +71,32 @@ def define_options(chosen_by: str, registry: Registry) -> None:
         title = f"--{chosen_by}={name}: {registry.summary(name)}"
         for field, option in registry.options(name).items():
             kind, default = option.kind.removesuffix(" | None"), ast.literal_eval(option.default)
-            DEFINE[kind](f"{name}_{field}", default, option.text)
+            if kind.startswith("tuple["):
+                flags.DEFINE_list(f"{name}_{field}", list(map(str, default)), option.text)
+            else:
+                DEFINE[kind](f"{name}_{field}", default, option.text)
             _options.setdefault(title, []).append(f"{name}_{field}")
 
 
 def options_from_flags(registry: Registry) -> dict[str, dict]:
     """The fields that `define_options` made flags of, by module: {name: {field: value}}."""
     return {
-        name: {field: flags.FLAGS[f"{name}_{field}"].value for field in registry.options(name)}
+        name: {field: _option(f"{name}_{field}", option.kind) for field, option in registry.options(name).items()}
         for name in registry.names()
     }
+
+
+def _option(flag: str, kind: str) -> object:
+    """The value of an option's flag; of one that takes several, their tuple."""
+    value = flags.FLAGS[flag].value
+    if not kind.startswith("tuple["):
+        return value
+    read = {"int": int, "float": float, "str": str}[kind.removeprefix("tuple[").partition(",")[0]]
+    try:
+        return tuple(map(read, value))
+    except ValueError:
+        numbers = {int: "whole numbers", float: "numbers"}[read]
+        raise UserError(f"--{flag}={','.join(value)}: expected {numbers}, separated by commas") from None
 
 
 def define_path(name: str, default: str | None, text: str) -> None:

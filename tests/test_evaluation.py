@@ -37,7 +37,7 @@ def encoder_file(path, weight):
 
 
 def asked(data, encoder="pixels", evaluations="knn,linear", **more):
-    given, options = {"data": data, **more}, {"knn": {"k": 5}}
+    given, options = {"data": data, **more}, {"knn": {"k": (5,)}}
     return evaluation.evaluate(evaluation.request_from(given, encoder, evaluations, None, options=options))
 
 
@@ -144,7 +144,7 @@ def test_rows_are_on_disk_as_soon_as_they_are_there(tmp_path, monkeypatch):
         "knn,linear",
         None,
         output=f"{tmp_path}/rows.json",
-        options={"knn": {"k": 5}},
+        options={"knn": {"k": (5,)}},
     )
     with pytest.raises(KeyboardInterrupt):
         evaluation.evaluate(request)
@@ -164,7 +164,7 @@ def test_rows_are_on_disk_as_soon_as_they_are_there(tmp_path, monkeypatch):
 def test_what_cannot_be_asked_is_refused(tmp_path, monkeypatch, encoder, evaluations, temperature, output, message):
     monkeypatch.setenv("HOME", str(tmp_path))
     output = output and output.format(tmp=tmp_path)
-    options = {"knn": {"k": 5, "temperature": temperature}}
+    options = {"knn": {"k": (5,), "temperature": temperature}}
     with pytest.raises(ValueError, match=message.format(tmp=tmp_path)):
         evaluation.check(
             evaluation.request_from(

@@ -27,7 +27,7 @@ def test_a_run_with_group_norm_in_micro_batches_is_kept_judged_and_shipped(tmp_p
 
     encoder = file.load_encoder(f"{tmp_path}/a/encoder.keras").model
     given = {"workdir": f"{tmp_path}/a"}
-    request = evaluation.request_from(given, "random", "knn", 20, options={"knn": {"k": 20}})
+    request = evaluation.request_from(given, "random", "knn", 20, options={"knn": {"k": (20,)}})
     for model in (encoder, Data(request.config, request.test_examples).images_for("random").encoder.model):
         assert keras.layers.GroupNormalization in kinds(model)
         assert keras.layers.BatchNormalization not in kinds(model)

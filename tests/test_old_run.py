@@ -34,7 +34,7 @@ def test_its_encoder_is_evaluated_and_shipped(workdir):
     assert (contract.dtype, contract.size, contract.canvas_size, contract.channels) == ("uint8", 16, 16, 3)
     assert contract.stages == ("stage1", "stage2", "stage3") and contract.ranges == ((0.0, 255.0),) * 3
     assert encoder(np.zeros((1, 16, 16, 3), np.float32)).shape == (1, contract.dimension)
-    (row,) = run.evaluate(run.request_from({"workdir": str(workdir)}, "run", "knn", 16, options={"knn": {"k": 5}}))
+    (row,) = run.evaluate(run.request_from({"workdir": str(workdir)}, "run", "knn", 16, options={"knn": {"k": (5,)}}))
     assert row == json.loads((workdir / "evals" / "knn.json").read_text()) and 0 <= row["top1"] <= 1
 
 

@@ -20,7 +20,7 @@ FLOORS = [
     ["data.sources", "data.canvases"],
     ["data.splits"],
     ["chunked_loss"],
-    ["losses", "optim", "views"],
+    ["losses", "optim", "views", "scores"],
     ["nn"],
     ["training"],
     ["methods"],

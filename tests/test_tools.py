@@ -37,7 +37,7 @@ def test_evaluate_compares_a_run_with_both_yardsticks(finished, tmp_path):
 
 def test_an_encoder_file_scores_as_its_run(finished):
     def score(encoder, **given):
-        request = evaluation.request_from(given, encoder, "knn", 20, options={"knn": {"k": 20}})
+        request = evaluation.request_from(given, encoder, "knn", 20, options={"knn": {"k": (20,)}})
         return evaluation.evaluate(request)[0]["top1"]
 
     alone = score(str(finished / "encoder.keras"), data="builtin:scenes:96", image_size=16)
@@ -141,7 +141,7 @@ def test_benchmark_measures_every_part_in_turn(tmp_path):
 def test_random_encoder_is_the_runs_architecture_and_depends_on_the_seed_alone(finished):
     def features_of(seed):
         given = {"workdir": str(finished), "seed": seed}
-        request = evaluation.request_from(given, "random", "knn", 20, options={"knn": {"k": 20}})
+        request = evaluation.request_from(given, "random", "knn", 20, options={"knn": {"k": (20,)}})
         return Data(request.config, 20).images_for("random").subject("representation", 0).features[1].x
 
     np.testing.assert_array_equal(features_of(0), features_of(0))

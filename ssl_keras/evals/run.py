@@ -93,15 +93,25 @@ def _results(request: Request, data: Data) -> Iterator[list[dict]]:
 
 
 def merged(found: list[Row]) -> list[dict]:
-    """Rows of a metric each as one for all metrics that were measured alike."""
-    alike: list[tuple[dict, dict]] = []
-    for metric, value, conditions in found:
-        metrics = next((metrics for metrics, known in alike if known == conditions and metric not in metrics), None)
+    """Rows of a metric each as one for all metrics that were measured alike.
+
+    "range" holds the lowest and the highest of several draws, by metric; "plain" names metrics that are no shares.
+    """
+    alike: list[tuple[dict[str, Row], dict]] = []
+    for row in found:
+        metrics = next((m for m, known in alike if known == row.conditions and row.metric not in m), None)
         if metrics is None:
-            alike.append(({metric: value}, conditions))
+            alike.append(({row.metric: row}, row.conditions))
         else:
-            metrics[metric] = value
-    return [{"metrics": list(metrics)} | metrics | conditions for metrics, conditions in alike]
+            metrics[row.metric] = row
+    return [_row_of(list(metrics.values())) | conditions for metrics, conditions in alike]
+
+
+def _row_of(rows: list[Row]) -> dict:
+    ranges = {row.metric: [row.low, row.high] for row in rows if row.low is not None}
+    plain = [row.metric for row in rows if not row.share]
+    found = {"metrics": [row.metric for row in rows]} | {row.metric: row.value for row in rows}
+    return found | ({"range": ranges} if ranges else {}) | ({"plain": plain} if plain else {})
 
 
 def _failed(error: UserError) -> dict:

@@ -9,11 +9,22 @@ from ssl_keras.evals.features import Features
 
 
 class Row(NamedTuple):
-    """One number: the metric's name, its value, and what it was measured with."""
+    """One number.
+
+    Fields:
+        metric: its name.
+        value: the number, or the mean of several draws.
+        conditions: what it was measured with.
+        low, high: the lowest and the highest of several draws; None: there is one.
+        share: whether it lies in [0, 1] and people read it in percent.
+    """
 
     metric: str
     value: float
     conditions: dict
+    low: float | None = None
+    high: float | None = None
+    share: bool = True
 
 
 class Subject:

@@ -4,22 +4,49 @@ from ssl_keras.encoders import stages
 
 
 def table(rows: list[dict]) -> str:
-    """The rows as text: a line for each encoder and layer, a column for each score, in percent.
+    """The rows as text: a line for each encoder and layer, a column for each score; shares in percent.
 
     Below them stands what is to be known of an evaluation. Where one could not be made stands a dash.
     """
-    cells = {(_row_name(row), _column(row, metric)): row[metric] for row in rows for metric in row["metrics"]}
+    cells = {}
+    for row, varied in zip(rows, _varied(rows)):
+        for metric in row["metrics"]:
+            cells[_row_name(row), _column(row, metric) + varied] = _shown(row, metric)
     names, columns = (list(dict.fromkeys(key[place] for key in cells)) for place in (0, 1))
-    shown = {key: "-" if value is None else f"{100 * value:.1f}" for key, value in cells.items()}
     left = max(map(len, names))
-    widths = [max(10, len(column) + 2) for column in columns]
+    widths = [max(10, len(column) + 2, *(len(cells.get((name, column), "")) + 2 for name in names)) for column in columns]
     lines = [" " * left + "".join(f"{column:>{width}}" for column, width in zip(columns, widths))]
     for name in names:
-        values = (shown.get((name, column), "") for column in columns)
+        values = (cells.get((name, column), "") for column in columns)
         lines.append(f"{name:<{left}}" + "".join(f"{value:>{width}}" for value, width in zip(values, widths)))
     caveats = {row["eval"]: row["caveat"] for row in rows if "caveat" in row}
     lines += [f"{evaluation}: {caveat}" for evaluation, caveat in caveats.items()]
     return "\n".join(lines)
+
+
+def _shown(row: dict, metric: str) -> str:
+    """A number with its range, as `52.3 (50.1-54.0)`."""
+    value = row[metric]
+    if value is None:
+        return "-"
+    form = "{:.3g}".format if metric in row.get("plain", ()) else lambda share: f"{100 * share:.1f}"
+    low_high = row.get("range", {}).get(metric)
+    return form(value) + (f" ({form(low_high[0])}-{form(low_high[1])})" if low_high else "")
+
+
+def _varied(rows: list[dict]) -> list[str]:
+    """Of each row, in what it differs from others of the same encoder, layer and evaluation: " k=20", or ""."""
+    alike: dict[tuple, list[dict]] = {}
+    for row in rows:
+        alike.setdefault((row["encoder"], row["layer"], row["eval"]), []).append(row)
+    told = []
+    for row in rows:
+        others = alike[row["encoder"], row["layer"], row["eval"]]
+        results = {"metrics", "range", "plain", *(metric for other in others for metric in other["metrics"])}
+        names = [name for name in row if name not in results and isinstance(row[name], int | float | str)]
+        varied = [name for name in names if any(other.get(name) != row[name] for other in others)]
+        told.append("".join(f" {name}={row[name]}" for name in varied[:1]))
+    return told
 
 
 def failures(rows: list[dict]) -> list[str]:
