@@ -14,7 +14,8 @@ def table(rows: list[dict]) -> str:
             cells[_row_name(row), _column(row, metric) + varied] = _shown(row, metric)
     names, columns = (list(dict.fromkeys(key[place] for key in cells)) for place in (0, 1))
     left = max(map(len, names))
-    widths = [max(10, len(column) + 2, *(len(cells.get((name, column), "")) + 2 for name in names)) for column in columns]
+    longest = {column: max(len(cells.get((name, column), "")) for name in names) for column in columns}
+    widths = [max(10, len(column) + 2, longest[column] + 2) for column in columns]
     lines = [" " * left + "".join(f"{column:>{width}}" for column, width in zip(columns, widths))]
     for name in names:
         values = (cells.get((name, column), "") for column in columns)

@@ -58,5 +58,6 @@ def _nearest_of_piece(block, piece, k, start):
 
 @tf.function(autograph=False, reduce_retracing=True)
 def _nearest_of_both(cosines, rows, more_cosines, more_rows, k):
-    found = tf.math.top_k(tf.concat([cosines, more_cosines], 1), k)  # of equals the first: the earlier piece
-    return found.values, tf.gather(tf.concat([rows, more_rows], 1), found.indices, batch_dims=1)
+    cosines, rows = tf.concat([cosines, more_cosines], 1), tf.concat([rows, more_rows], 1)
+    found = tf.math.top_k(cosines, tf.minimum(k, tf.shape(cosines)[1]))  # of equals the first: the earlier piece
+    return found.values, tf.gather(rows, found.indices, batch_dims=1)
