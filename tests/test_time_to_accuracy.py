@@ -61,6 +61,11 @@ def test_labels_that_are_held_out_do_not_vote():
     assert sorted([*bank, *queries]) == np.flatnonzero(labels >= 0).tolist() and len(queries) == 16
 
 
+def test_runs_are_called_after_their_flagfile():
+    assert time_to_accuracy._name("flags/scenes/fast.flags") == "scenes_fast"
+    assert time_to_accuracy._name("/tmp/mine/a.flags") == "tmp_mine_a"
+
+
 def test_without_lightly_its_suite_is_left_out(tmp_path):
     places = [f"--lightly_python={tmp_path}/python", f"--json={tmp_path}/b.json"]
     assert "lightly: left out" in run_tool("benchmark", "--suite=lightly", *places).stdout

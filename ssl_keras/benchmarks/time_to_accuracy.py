@@ -36,7 +36,7 @@ def run(recipes: list[str], thresholds: dict[int, float], given: list[str], fold
     Raises:
         UserError: a folder that has such runs already, or a run that fails.
     """
-    names = [os.path.splitext(os.path.relpath(recipe, "flags"))[0].replace(os.sep, "_") for recipe in recipes]
+    names = [_name(recipe) for recipe in recipes]
     for name in names:
         for seed in thresholds:
             if os.path.exists(os.path.join(folder, f"{name}_{seed}")):
@@ -70,6 +70,14 @@ def table(rows: list[dict]) -> str:
             mean = statistics.mean(scores)
             lines.append(f"    test {name:<8}{mean:>10.1f} %   ({min(scores):.1f} .. {max(scores):.1f}), mean")
     return "\n".join(lines)
+
+
+def _name(recipe: str) -> str:
+    """What a flagfile's runs are called: scenes_fast for flags/scenes/fast.flags."""
+    path = os.path.splitext(os.path.relpath(recipe, "flags"))[0]
+    if path.startswith(os.pardir):
+        path = os.path.splitext(os.path.abspath(recipe))[0].strip(os.sep)
+    return path.replace(os.sep, "_")
 
 
 def _timed(recipe, seed, threshold, given, workdir, test) -> dict:
