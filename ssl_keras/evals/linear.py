@@ -1,23 +1,21 @@
 """Linear probe: multinomial logistic regression on frozen features.
 
-The features do not change from epoch to epoch, so the convex problem is solved to its end by L-BFGS instead of by the
-papers' many epochs of SGD; its only choice, the penalty, falls on a held-out part of the training features.
+The features do not change from epoch to epoch, so the convex problem is solved to its end by L-BFGS
+(`scores.logistic`) instead of by the papers' many epochs of SGD; its only choice, the penalty, falls on a held-out part
+of the training features.
 """
 
 import dataclasses
 import math
-import os
-import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
-from threadpoolctl import threadpool_limits
 
 from ssl_keras.errors import UserError
-from ssl_keras.evals.features import check, sizes
+from ssl_keras.evals import few
+from ssl_keras.evals.features import Features, check, sizes
 from ssl_keras.evals.subject import Row, Subject
+from ssl_keras.scores.logistic import Classifier, Regression
 
 NEEDS = ("features", "labels")
 PENALTIES = tuple(10.0**e for e in range(-5, 3))  # C of scikit-learn: the inverse strength of the L2 penalty
@@ -31,43 +29,75 @@ class Options:
 
     Args:
         iterations: most L-BFGS steps for each penalty
+        per_class: fit to only so many training images of each class, drawn at random; 0: all
+        draws: how often these are drawn; the score is the mean
     """
 
     iterations: int = 300
+    per_class: int = 0
+    draws: int = 5
 
     def __post_init__(self):
         if self.iterations < 1:
             raise UserError(f"--linear_iterations must be at least 1, got {self.iterations}")
+        few.check("linear", self.per_class, self.draws)
 
 
 def evaluate(subject: Subject, options: Options) -> list[Row]:
     """Top-1 accuracy of logistic regression on standardized features, with the penalty chosen on held-out training
     rows.
 
-    The subject's seed draws the held-out rows: a fifth of each class, or one for each class where that is more. A
-    class's only image is not held out; where fewer than two classes have several images, the penalty is not chosen: 1.
-
-    Returns:
-        "top1", with "held_out_top1": that of the chosen penalty (None: not chosen), and "C": the choice.
-
     Raises:
-        UserError: features are missing or not finite, or the training images are all of one class.
+        UserError: features are missing or not finite, or are of one class.
     """
     train, test = subject.features
     check(train, test)
     if len(np.unique(train.labels)) < 2:
         raise UserError("the training images are of one class only: a classifier needs two")
-    mean, std = train.x.mean(axis=0), train.x.std(axis=0)
-    std = np.where(std > 1e-6 * max(float(std.max()), 1e-12), std, 1.0)  # a constant feature stays one
-    x, x_test = (train.x - mean) / std, (test.x - mean) / std
-    fit, held = _split(train.labels, subject.seed)
+    drawn = few.draws(train.labels, options.per_class, options.draws, subject.seed)
+    fits = [fitted(few.part(train, rows), subject.seed, options.iterations) for rows in drawn]
+    if len(fits) == 1:
+        conditions = {"held_out_top1": fits[0].held_out, "C": fits[0].c}
+    else:
+        conditions = {"C": sorted({fit.c for fit in fits})}
+    conditions |= few.conditions(options.per_class, drawn) | sizes(few.part(train, drawn[0]), test)
+    return [few.mean("top1", [fit.accuracy(test) for fit in fits], conditions)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """A classifier with a chosen penalty.
+
+    Args:
+        classifier: over `classes`.
+        classes: labels in the order of the classifier's logits [K].
+        c: the penalty that was chosen.
+        held_out: accuracy by which it was; None where nothing could be held out.
+    """
+
+    classifier: Classifier
+    classes: np.ndarray
+    c: float
+    held_out: float | None
+
+    def accuracy(self, features: Features) -> float:
+        """The share of features whose label it finds; a class that it does not know counts as wrong."""
+        found = self.classes[self.classifier.logits(features.x).argmax(axis=1)]
+        return float((found == features.labels).mean())
+
+
+def fitted(train: Features, seed: int, iterations: int = 300) -> Fitted:
+    """Chooses the penalty on a fifth of the rows, then fits to all of them."""
+    classes, numbers = np.unique(train.labels, return_inverse=True)
+    fit, held = _split(train.labels, seed)
     scores = {}
-    for c in PENALTIES if len(held) else ():
-        scores[c] = _fit(x[fit], train.labels[fit], c, options.iterations).score(x[held], train.labels[held])
+    if len(held):
+        regression = Regression(train.x[fit], numbers[fit], len(classes))
+        for c in PENALTIES:
+            scores[c] = regression.fit(c, iterations).accuracy(train.x[held], numbers[held])
     best = max(scores, key=lambda c: (scores[c], -abs(math.log(c))), default=UNCHOSEN)  # of equals the most moderate
-    final = _fit(x, train.labels, best, options.iterations)
-    conditions = {"held_out_top1": float(scores[best]) if scores else None, "C": best}
-    return [Row("top1", float(final.score(x_test, test.labels)), conditions | sizes(train, test))]
+    classifier = Regression(train.x, numbers, len(classes)).fit(best, iterations)
+    return Fitted(classifier, classes, best, scores.get(best))
 
 
 def _split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,10 +109,3 @@ def _split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     size = max(math.ceil(HELD_OUT * len(several)), classes)  # at most half, as each class has two
     fit, held = train_test_split(several, test_size=size, random_state=seed, stratify=labels[several])
     return np.concatenate([fit, np.flatnonzero(counts[number] == 1)]), held
-
-
-def _fit(x: np.ndarray, labels: np.ndarray, c: float, iterations: int) -> LogisticRegression:
-    # BLAS threads that spin for each other on every core cost small problems more than they bring.
-    with warnings.catch_warnings(), threadpool_limits(max(1, os.cpu_count() // 2), "blas"):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties need not be solved to the end to lose
-        return LogisticRegression(C=c, solver="lbfgs", max_iter=iterations, tol=1e-3).fit(x, labels)
