@@ -56,7 +56,7 @@ def main():
         cli.options_from_flags(evals.REGISTRY),
     )
     rows = run.evaluate(request)
-    print(table.table(rows))
+    print("\n".join([table.table(rows), *table.remarks(rows)]))
     failures = table.failures(rows)
     if args.workdir and any("error" not in row for row in rows):
         print(f"written to {args.workdir}/evals/")

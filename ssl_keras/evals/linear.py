@@ -89,7 +89,7 @@ class Fitted:
 def fitted(train: Features, seed: int, iterations: int = 300) -> Fitted:
     """Chooses the penalty on a fifth of the rows, then fits to all of them."""
     classes, numbers = np.unique(train.labels, return_inverse=True)
-    fit, held = _split(train.labels, seed)
+    fit, held = split(train.labels, seed)
     scores = {}
     if len(held):
         regression = Regression(train.x[fit], numbers[fit], len(classes))
@@ -100,7 +100,7 @@ def fitted(train: Features, seed: int, iterations: int = 300) -> Fitted:
     return Fitted(classifier, classes, best, scores.get(best))
 
 
-def _split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows to fit on, among them one of each class at least, and rows to choose the penalty on, perhaps none."""
     _, number, counts = np.unique(labels, return_inverse=True, return_counts=True)
     several, classes = np.flatnonzero(counts[number] > 1), int((counts > 1).sum())

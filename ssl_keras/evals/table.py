@@ -1,6 +1,7 @@
 """The rows of an evaluation as a person reads them."""
 
 from ssl_keras.encoders import stages
+from ssl_keras.evals import label_efficiency
 
 
 def table(rows: list[dict]) -> str:
@@ -48,6 +49,16 @@ def _varied(rows: list[dict]) -> list[str]:
         varied = [name for name in names if any(other.get(name) != row[name] for other in others)]
         told.append("".join(f" {name}={row[name]}" for name in varied[:1]))
     return told
+
+
+def remarks(rows: list[dict]) -> list[str]:
+    """What the first encoder saves in labels, beside each other one, where curves of label efficiency are there."""
+    curves: dict[str, list[dict]] = {}
+    for row in rows:
+        if row["eval"] == "label_efficiency" and "error" not in row:
+            curves.setdefault(_row_name(row), []).append({**row, "encoder": _row_name(row)})
+    first, *others = curves.values() if curves else [None]
+    return [label_efficiency.saved(first, other) for other in others]
 
 
 def failures(rows: list[dict]) -> list[str]:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from absl import logging
 
 from ssl_keras import distribute
+from ssl_keras.scores.spectrum import effective_rank
 
 COLLAPSED_Z_STD = 0.2  # of the even value 1/sqrt(d)
 COLLAPSED_RANK = 1.5
@@ -47,22 +48,6 @@ class Collapse(keras.callbacks.Callback):
                 logs["effective_rank"],
                 h.shape[1],
             )
-
-
-def effective_rank(h: np.ndarray) -> float:
-    """exp(entropy of the normalized singular values) of the centered representations [N, D]: between 1 and min(N, D).
-
-    Roy and Vetterli, 2007; used to judge representations without labels by RankMe (arXiv:2210.02885, equation 1),
-    which does not center: centering keeps a common offset of ReLU features from hiding the others. 0 where nothing
-    varies.
-    """
-    h = h.astype(np.float64)
-    values = np.linalg.svd(h - h.mean(axis=0), compute_uv=False)
-    if values[0] <= 1e-7 * max(1.0, float(np.abs(h).max())):
-        return 0.0
-    p = values / values.sum()
-    p = p[p > 0]
-    return float(np.exp(-(p * np.log(p)).sum()))
 
 
 def z_std(z: tf.Tensor) -> tf.Tensor:

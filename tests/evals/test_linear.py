@@ -57,7 +57,7 @@ def test_few_images_of_each_class_are_enough(counts, chosen):
 def test_what_is_held_out_for_the_penalty_leaves_an_image_of_each_class():
     for counts in ([3] * 10, [2, 2, 50], [1, 2, 3, 4, 5]):
         labels = np.repeat(np.arange(len(counts)), counts)
-        fit, held = linear._split(labels, seed=0)
+        fit, held = linear.split(labels, seed=0)
         assert sorted([*fit, *held]) == list(range(len(labels))) and len(held)
         assert set(labels[fit]) == set(labels)
 
