@@ -45,7 +45,7 @@ def evaluate(subject: Subject, options: Options) -> list[Row]:
     fit, held = linear.split(train.labels, subject.seed)
     if not len(held):
         raise UserError("too few training images to hold some out for the temperature: two of each class are the least")
-    probe = linear.fitted(train, subject.seed)
+    probe = linear.probe(subject)
     blind = linear.fitted(few.part(train, fit), subject.seed)
     temperature = best_temperature(*_logits(blind, few.part(train, held)))
     logits, numbers = _logits(probe, test)

@@ -50,9 +50,12 @@ def evaluate(subject: Subject, options: Options) -> list[Row]:
         labels = len(drawn[0])
         if labels in rows:
             continue
-        parts = [few.part(train, each) for each in (drawn[:1] if labels == len(train.x) else drawn)]
-        values = [linear.fitted(part, subject.seed).accuracy(test) for part in parts]
-        known = {"labels": labels, "share": share, "draws": len(parts)} | sizes(train, test)
+        if labels == len(train.x):
+            probes = [linear.probe(subject)]
+        else:
+            probes = [linear.fitted(few.part(train, each), subject.seed) for each in drawn]
+        values = [probe.accuracy(test) for probe in probes]
+        known = {"labels": labels, "share": share, "draws": len(probes)} | sizes(train, test)
         rows[labels] = few.mean("top1", values, known)
     return list(rows.values())
 

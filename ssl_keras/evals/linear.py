@@ -55,7 +55,10 @@ def evaluate(subject: Subject, options: Options) -> list[Row]:
     if len(np.unique(train.labels)) < 2:
         raise UserError("the training images are of one class only: a classifier needs two")
     drawn = few.draws(train.labels, options.per_class, options.draws, subject.seed)
-    fits = [fitted(few.part(train, rows), subject.seed, options.iterations) for rows in drawn]
+    if options.per_class:
+        fits = [fitted(few.part(train, rows), subject.seed, options.iterations) for rows in drawn]
+    else:
+        fits = [probe(subject, options.iterations)]
     if len(fits) == 1:
         conditions = {"held_out_top1": fits[0].held_out, "C": fits[0].c}
     else:
@@ -84,6 +87,12 @@ class Fitted:
         """The share of features whose label it finds; a class that it does not know counts as wrong."""
         found = self.classes[self.classifier.logits(features.x).argmax(axis=1)]
         return float((found == features.labels).mean())
+
+
+def probe(subject: Subject, iterations: int = Options.iterations) -> Fitted:
+    """The classifier fitted to all training images, once for all evaluations."""
+    train, _ = subject.features
+    return subject.once(("linear", iterations), lambda: fitted(train, subject.seed, iterations))
 
 
 def fitted(train: Features, seed: int, iterations: int = 300) -> Fitted:

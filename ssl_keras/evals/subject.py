@@ -46,6 +46,13 @@ class Subject:
     ):
         self._extract = extract
         self.encoder, self.images, self.seed = encoder, images, seed
+        self._known: dict = {}
+
+    def once(self, key: object, make: Callable[[], object]) -> object:
+        """What `make()` returned at the first call with this key: evaluations share what they have in common."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
 
     @cached_property
     def features(self) -> tuple[Features, Features]:

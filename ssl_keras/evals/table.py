@@ -3,9 +3,12 @@
 from ssl_keras.encoders import stages
 from ssl_keras.evals import label_efficiency
 
+WIDEST = 120  # characters of a line
+
 
 def table(rows: list[dict]) -> str:
     """The rows as text: a line for each encoder and layer, a column for each score; shares in percent.
+    Columns for which a line is too short stand below.
 
     Below them stands what is to be known of an evaluation. Where one could not be made stands a dash.
     """
@@ -17,13 +20,28 @@ def table(rows: list[dict]) -> str:
     left = max(map(len, names))
     longest = {column: max(len(cells.get((name, column), "")) for name in names) for column in columns}
     widths = [max(10, len(column) + 2, longest[column] + 2) for column in columns]
-    lines = [" " * left + "".join(f"{column:>{width}}" for column, width in zip(columns, widths))]
-    for name in names:
-        values = (cells.get((name, column), "") for column in columns)
-        lines.append(f"{name:<{left}}" + "".join(f"{value:>{width}}" for value, width in zip(values, widths)))
+    lines = []
+    for start, stop in _blocks([left, *widths]):
+        chosen = list(zip(columns, widths))[start:stop]
+        lines.append(" " * left + "".join(f"{column:>{width}}" for column, width in chosen))
+        for name in names:
+            values = (f"{cells.get((name, column), ''):>{width}}" for column, width in chosen)
+            lines.append(f"{name:<{left}}" + "".join(values))
     caveats = {row["eval"]: row["caveat"] for row in rows if "caveat" in row}
     lines += [f"{evaluation}: {caveat}" for evaluation, caveat in caveats.items()]
     return "\n".join(lines)
+
+
+def _blocks(widths: list[int]) -> list[tuple[int, int]]:
+    """Columns that go beside each other after the first, which each block repeats, as ranges."""
+    left, *others = widths
+    blocks, start, used = [], 0, left
+    for number, width in enumerate(others):
+        if used + width > WIDEST and number > start:
+            blocks.append((start, number))
+            start, used = number, left
+        used += width
+    return [*blocks, (start, len(others))]
 
 
 def _shown(row: dict, metric: str) -> str:

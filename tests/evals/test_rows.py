@@ -62,3 +62,12 @@ def test_labels_saved_are_told_of_the_first_encoder():
     rows = [row | {"encoder": name, "labels": labels, "top1": top1} for name, labels, top1 in points]
     assert table.remarks(rows) == ["run needs 100 labels for the 40.0 % that pixels reaches with 1000"]
     assert table.remarks([]) == []
+
+
+def test_a_wide_table_goes_on_below():
+    metrics = {f"metric_{i}": i / 10 for i in range(9)}
+    row = {"encoder": "run", "layer": "representation", "eval": "norm", "metrics": list(metrics)} | metrics
+    lines = table.table([row]).splitlines()
+    assert len(lines) == 4 and all(len(line) <= table.WIDEST for line in lines)
+    assert [line.split()[0] for line in lines[1::2]] == ["run", "run"]
+    assert " ".join(lines[0::2]).split()[1::2] == list(metrics)
