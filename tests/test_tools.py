@@ -59,7 +59,7 @@ def test_a_methods_caveat_stands_beside_the_number_that_it_is_about(finished, tm
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        (["--eval=knn,svm"], "known: knn, linear"),
+        (["--eval=knn,svm"], "known: calibration, clusters, knn"),
         (["--encoder=nowhere.keras"], "no encoder at"),
         (["--knn_k=0"], "at least 1"),
         (["--test_examples=0"], "greater than 0"),

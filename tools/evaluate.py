@@ -28,7 +28,12 @@ cli.define(
         "max_megapixels",
     ]
 )
-flags.DEFINE_string("encoder", "run", "run | FILE | random | pixels, or several separated by commas")
+flags.DEFINE_string(
+    "encoder",
+    "run",
+    "run | random | pixels | FILE | folder of another run, or several separated by commas; of runs that differ in "
+    "their seed alone the mean and range are shown too",
+)
 flags.DEFINE_string("eval", "knn,linear", f"evaluations, separated by commas: {', '.join(evals.REGISTRY.names())}")
 flags.DEFINE_string(
     "eval_layer",

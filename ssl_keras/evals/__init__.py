@@ -13,4 +13,4 @@ images lack counts as wrong.
 
 from ssl_keras.registry import Registry
 
-REGISTRY = Registry(__name__, "evaluation", beside=("data", "features", "few", "online", "run", "subject", "table"))
+REGISTRY = Registry(__name__, "evaluation", beside=("data", "features", "few", "online", "run", "seeds", "subject", "table"))

@@ -15,7 +15,7 @@ from ssl_keras.data.canvases.probe import possible_channels
 from ssl_keras.encoders import file
 from ssl_keras.encoders.encoder import Encoder, build_encoder
 from ssl_keras.errors import UserError
-from ssl_keras.evals import features
+from ssl_keras.evals import features, seeds
 from ssl_keras.evals.subject import Subject
 from ssl_keras.words import counted, listing
 
@@ -49,7 +49,8 @@ class Data:
         size, channels, dtype = config.image_size, config.channels, config.dtype
         encoder = None
         if name not in ("random", "pixels"):
-            encoder = shipped(config.workdir) if name == "run" else file.load_encoder(name, self.dtype)
+            folder = config.workdir if name == "run" else name
+            encoder = shipped(folder) if seeds.is_run(folder) else file.load_encoder(name, self.dtype)
             size, channels, dtype = encoder.contract.size, encoder.contract.channels, encoder.contract.dtype
         possible = possible_channels(self.train)
         if channels not in possible:

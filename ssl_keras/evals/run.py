@@ -11,7 +11,7 @@ from ssl_keras.data.canvases.pipeline import BadFilesError
 from ssl_keras.encoders import stages
 from ssl_keras.encoders.encoder import Encoder
 from ssl_keras.errors import UserError
-from ssl_keras.evals import REGISTRY
+from ssl_keras.evals import REGISTRY, seeds
 from ssl_keras.evals.data import Data
 from ssl_keras.evals.subject import Row
 
@@ -22,7 +22,7 @@ class Request:
 
     Fields:
         encoders: of `run` (the encoder of the run), `random` (its architecture, untrained), `pixels`, or paths of
-        encoder files.
+        encoder files and of runs' folders.
         evaluations: names of `evals.REGISTRY`, each with its `Options`.
         config: the run's settings, or those of the command line where there is no run.
         layers: where each encoder is cut: names of `encoders.stages`, "representation" for its own output, or "all".
@@ -46,7 +46,8 @@ def evaluate(request: Request) -> list[dict]:
 
     Returns:
         A row for each encoder, layer and evaluation: {"encoder", "layer", "eval", "metrics": their names, each metric
-        with its value, and all that it was measured with}; "classes": {name: [training images, test images]}; "caveat"
+        with its value, and all that it was measured with}; then the means of runs that differ in their seed alone, see
+        `seeds.pooled`. "classes": {name: [training images, test images]}; "caveat"
         where there is one. Where an evaluation cannot be made of what was given, "top1" is None and "error" says why.
     """
     check(request)
@@ -59,7 +60,10 @@ def evaluate(request: Request) -> list[dict]:
             write(found, request.config.workdir)
         if request.output:
             files.write_json(request.output, rows, files.holds_rows)
-    return rows
+    means = seeds.pooled(rows, request.encoders, request.config.workdir)
+    if means and request.output:
+        files.write_json(request.output, rows + means, files.holds_rows)
+    return rows + means
 
 
 def _results(request: Request, data: Data) -> Iterator[list[dict]]:
@@ -150,9 +154,11 @@ def _encoder_of(path: str) -> str | None:
 
 
 def _short(encoder: str) -> str:
-    """random, pixels, or FOLDER-NAME of an encoder file."""
+    """random, pixels, NAME of a run's folder, or FOLDER-NAME of an encoder file."""
     if encoder in ("random", "pixels"):
         return encoder
+    if os.path.isdir(encoder):
+        return os.path.basename(os.path.abspath(encoder))
     folder, name = os.path.split(os.path.abspath(encoder))
     return f"{os.path.basename(folder)}-{os.path.splitext(name)[0]}"
 
@@ -168,8 +174,10 @@ def check(request: Request) -> None:
     for name in request.encoders:
         if name == "run" and not request.config.workdir:
             raise UserError("--workdir is missing: give a run's folder, or --encoder=FILE, random or pixels")
-        if name not in ("run", "random", "pixels") and not os.path.isfile(name):
-            raise UserError(f"no encoder at {name!r}: give an encoder.keras file, run, random or pixels")
+        if name not in ("run", "random", "pixels") and not os.path.isfile(name) and not seeds.is_run(name):
+            raise UserError(
+                f"no encoder at {name!r}: give an encoder.keras file, a finished run's folder, run, random or pixels"
+            )
     if request.test_examples is not None and request.test_examples < 1:
         raise UserError(f"--test_examples must be greater than 0, got {request.test_examples}")
 
