@@ -1,4 +1,4 @@
-"""Images per second, beside plain Keras and lightly; peak memory by batch size; seconds to a good encoder:
+"""Images per second, beside plain Keras and lightly; peak memory; seconds to a good encoder, and to its scores:
 
 python -m tools.benchmark --suite=train,input --flagfile=flags/cifar10/simclr.flags
 python -m tools.benchmark --suite=memory --backbone=resnet8
@@ -17,7 +17,7 @@ from absl import flags
 from ssl_keras import cli
 from ssl_keras.errors import UserError
 
-SUITES = ("train", "input", "views", "memory", "time_to_accuracy", "lightly")
+SUITES = ("train", "input", "views", "memory", "evaluation", "time_to_accuracy", "lightly")
 
 cli.define()
 flags.DEFINE_list("suite", ["train", "input"], f"what to measure: {', '.join(SUITES)}")
@@ -70,6 +70,12 @@ def main():
         points = benchmark_memory.run(settings)
         print(benchmark_memory.table(points))
         rows += points
+    if "evaluation" in args.suite:
+        from ssl_keras.benchmarks import evaluation
+
+        solvers = evaluation.run(args.rounds)
+        print(evaluation.table(solvers))
+        rows += solvers
     if "lightly" in args.suite:
         rows += _beside_lightly(args, settings)
     if "time_to_accuracy" in args.suite:

@@ -13,4 +13,5 @@ images lack counts as wrong.
 
 from ssl_keras.registry import Registry
 
-REGISTRY = Registry(__name__, "evaluation", beside=("data", "features", "few", "online", "run", "seeds", "subject", "table"))
+BESIDE = ("data", "features", "few", "online", "run", "seeds", "subject", "table")
+REGISTRY = Registry(__name__, "evaluation", BESIDE)
