@@ -53,11 +53,9 @@ def test_run_file_and_saved_model_agree_on_files_of_every_kind(shipped, folder_e
         rows = [r for r, i in enumerate(canvases.index) if any(kind in source.describe(int(i)) for kind in kinds)]
         assert len(rows) >= 15
         encoder = file.load_encoder(str(shipped / f"{dtype}.keras"))
-        run[dtype] = features.embedder(encoder, SIZE)(canvases.images[rows]).numpy()
-        np.save(
-            shipped / f"{dtype}.x.npy",
-            center_view(canvases.images[rows], SIZE).numpy() * {"uint8": 255, "uint16": 65535}[dtype],
-        )
+        run[dtype] = features.embedder(encoder, SIZE)(canvases.images[rows], canvases.sizes[rows]).numpy()
+        raw = center_view(canvases.images[rows], SIZE, canvases.sizes[rows], SIZE / CANVAS).numpy()
+        np.save(shipped / f"{dtype}.x.npy", raw * {"uint8": 255, "uint16": 65535}[dtype])
         serve = tf.saved_model.load(str(shipped / dtype)).signatures["serving_default"]
         encoded = tf.constant([source.read(int(canvases.index[r])) for r in rows])
         found = serve(image_bytes=encoded)["features"]
@@ -130,7 +128,7 @@ def test_a_run_of_five_channels_is_served_with_pixels(tmp_path, dtype):
     side = config.read_run(f"{tmp_path}/run").canvas_size
     canvases = load_canvases(open_source(f"npy:{tmp_path}/bands.npy"), CanvasSpec(side, 5, dtype))
     encoder = file.load_encoder(f"{tmp_path}/run/encoder.keras")
-    expected = features.embedder(encoder, encoder.contract.size)(canvases.images)
+    expected = features.embedder(encoder, encoder.contract.size)(canvases.images, canvases.sizes)
     for name in ("serving_default", "images"):
         assert signatures[name].structured_input_signature[1]["images"].dtype == dtype
         found = signatures[name](images=tf.constant(pixels))["features"]

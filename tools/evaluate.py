@@ -41,6 +41,13 @@ flags.DEFINE_string(
     "where to cut the encoder: stage1, stage2, ... of a ResNet, block1, ... of a ViT, representation (its own output), "
     "several separated by commas, or all",
 )
+flags.DEFINE_enum(
+    "eval_crop",
+    "center",
+    ["center", "squash"],
+    "how images that are no squares become one: center: the central square, in the image's own proportions | squash: "
+    "the whole image, squeezed",
+)
 flags.DEFINE_integer("test_examples", None, "score only the first so many test images; unset: all")
 cli.define_options("eval", evals.REGISTRY)
 cli.define_path("output", None, "also write all rows to this JSON file")
@@ -59,6 +66,7 @@ def main():
         args.eval_layer,
         args.output,
         cli.options_from_flags(evals.REGISTRY),
+        args.eval_crop,
     )
     rows = run.evaluate(request)
     print("\n".join([table.table(rows), *table.remarks(rows)]))

@@ -28,9 +28,17 @@ class Data:
         test_examples: only so many of the test images.
         labeled: whether an evaluation needs labels; the data may then not be without.
         dtype: pixel type that encoder files expect which do not say it themselves.
+        crop: how images become squares, see `features.embedder`.
     """
 
-    def __init__(self, config: Config, test_examples: int | None, labeled: bool = True, dtype: str | None = None):
+    def __init__(
+        self,
+        config: Config,
+        test_examples: int | None,
+        labeled: bool = True,
+        dtype: str | None = None,
+        crop: str = "center",
+    ):
         size = config.canvas_size or config.image_size
         train, test, self.note = splits.train_and_test(config.data, config.data_dir, size, labeled=labeled)
         examples = config.train_examples
@@ -39,7 +47,7 @@ class Data:
         self.train, self.test = splits.take(train, examples), splits.take(test, test_examples)
         if labeled:
             splits.check_classes(self.train)
-        self.dtype = dtype
+        self.dtype, self.crop = dtype, crop
         self.config, _ = resolve(config, self.train, methods.load(config.method))
         self.canvases: dict[CanvasSpec, tuple] = {}
 
@@ -47,19 +55,21 @@ class Data:
         """The named encoder, with the images in the form that it takes."""
         config = self.config
         size, channels, dtype = config.image_size, config.channels, config.dtype
-        encoder = None
+        canvas_size, encoder = config.canvas_size, None
         if name not in ("random", "pixels"):
             folder = config.workdir if name == "run" else name
             encoder = shipped(folder) if seeds.is_run(folder) else file.load_encoder(name, self.dtype)
             size, channels, dtype = encoder.contract.size, encoder.contract.channels, encoder.contract.dtype
+            if size != config.image_size:
+                canvas_size = encoder.contract.canvas_size or size
         possible = possible_channels(self.train)
         if channels not in possible:
             known = " or ".join(map(str, sorted(possible)))
             raise UserError(f"it takes images of {channels} channels, and {self.train.name} has images of {known}")
-        pair = self._load(CanvasSpec(config.canvas_size if size == config.image_size else size, channels, dtype))
+        pair = self._load(CanvasSpec(canvas_size, channels, dtype))
         if name == "random":
             encoder = build_encoder(untrained_backbone(config, *channel_statistics(pair[0])), dtype)
-        return Images(encoder, size, pair)
+        return Images(encoder, size, pair, self.crop)
 
     def _load(self, spec: CanvasSpec) -> tuple:
         if spec not in self.canvases:
@@ -102,11 +112,13 @@ def class_counts(pair: tuple) -> dict[str, list[int]]:
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """The training and test images for an encoder (None: the pixels themselves), and the side that it takes."""
+    """The training and test images for an encoder (None: the pixels themselves), the side that it takes, and how they
+    become squares."""
 
     encoder: Encoder | None
     size: int
     canvases: tuple
+    crop: str
 
     def subject(self, layer: str, seed: int) -> Subject:
         """What evaluations of the encoder at a layer are given.
@@ -117,7 +129,7 @@ class Images:
 
         def extract():
             encode = features.encode_pixels if self.encoder is None else self.encoder.cut(layer)
-            embed = features.embedder(encode, self.size)
+            embed = features.embedder(encode, self.size, self.crop)
             return tuple(features.extract(embed, canvases) for canvases in self.canvases)
 
         return Subject(extract, self.encoder, self.canvases, seed)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ssl_keras.data.canvases import batches
 from ssl_keras.errors import UserError
 from ssl_keras.progress import Bar
-from ssl_keras.views.layer import center_view
+from ssl_keras.views.layer import center_view, crop_of
 
 LARGEST = 1e18  # the squares of larger features are no float32
 
@@ -40,22 +40,28 @@ def sizes(train: Features, test: Features) -> dict:
     return {"train_examples": len(train.x), "test_examples": len(test.x), "dimension": train.x.shape[1]}
 
 
-def embedder(encode: Callable[[tf.Tensor], tf.Tensor], image_size: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Canvases [B, S, S, C] of any side and pixel type -> features, traced once.
+def embedder(
+    encode: Callable[[tf.Tensor], tf.Tensor], image_size: int, crop: str = "center"
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """(Canvases [B, S, S, C] of any side and pixel type, their images' true heights and widths [B, 2]) -> features,
+    traced once.
 
     Args:
         encode: float32 [B, S, S, C] in [0, 1] -> [B, D].
         image_size: S; canvases of another side are resized with antialiasing.
+        crop: of `views.layer.CROPS`: "center" cuts the central square out of the image in its own proportions, "squash"
+            takes the whole canvas.
     """
 
-    def embed(canvases):
-        return tf.cast(encode(center_view(canvases, image_size)), tf.float32)
+    def embed(canvases, sizes):
+        share = crop_of(crop, canvases.shape[1], image_size)
+        return tf.cast(encode(center_view(canvases, image_size, sizes, share)), tf.float32)
 
     # Without a fixed batch: the last one is smaller.
     return tf.function(embed, reduce_retracing=True)
 
 
-def extract(embed: Callable[[tf.Tensor], tf.Tensor], canvases, batch_size: int = 256) -> Features:
+def extract(embed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], canvases, batch_size: int = 256) -> Features:
     """The features of all canvases, in order, by an `embedder`.
 
     Raises:
@@ -64,7 +70,7 @@ def extract(embed: Callable[[tf.Tensor], tf.Tensor], canvases, batch_size: int =
     x, labels = [], []
     with Bar("computing features", len(canvases)) as bar:
         for batch in batches.eval_batches(canvases, batch_size):
-            x.append(embed(batch["image"]).numpy())
+            x.append(embed(batch["image"], batch["size"]).numpy())
             labels.append(batch["label"].numpy())
             bar.show(batch_size * len(x))
     if not x:

@@ -29,6 +29,7 @@ class Request:
         test_examples: the first so many test images; None: all.
         output: a JSON file for all rows, or None.
         dtype: pixel type that encoder files expect which do not say it themselves, or None.
+        crop: how images become squares: "center" or "squash", see `features.embedder`.
     """
 
     encoders: tuple[str, ...]
@@ -38,6 +39,7 @@ class Request:
     test_examples: int | None
     output: str | None = None
     dtype: str | None = None
+    crop: str = "center"
 
 
 def evaluate(request: Request) -> list[dict]:
@@ -52,7 +54,7 @@ def evaluate(request: Request) -> list[dict]:
     """
     check(request)
     needs = {need for name in request.evaluations for need in REGISTRY.load(name).NEEDS}
-    data = Data(request.config, request.test_examples, "labels" in needs, request.dtype)
+    data = Data(request.config, request.test_examples, "labels" in needs, request.dtype, request.crop)
     rows = []
     for found in _results(request, data):
         rows += found
@@ -72,7 +74,7 @@ def _results(request: Request, data: Data) -> Iterator[list[dict]]:
 
     def row(name: str, layer: str, evaluation: str, result: dict) -> dict:
         caveat = {"caveat": caveats[evaluation]} if name == "run" and evaluation in caveats else {}
-        known = {"data": request.config.data, "split": data.note}
+        known = {"data": request.config.data, "split": data.note, "crop": request.crop}
         return {"encoder": name, "layer": layer, "eval": evaluation} | result | known | caveat
 
     for name in request.encoders:
@@ -190,6 +192,7 @@ def request_from(
     layers: str = stages.WHOLE,
     output: str | None = None,
     options: dict[str, dict] | None = None,
+    crop: str = "center",
 ) -> Request:
     """The request of a command line.
 
@@ -198,6 +201,7 @@ def request_from(
         encoder, evaluations, layers: lists separated by commas.
         output: a JSON file; `~` in it and in an encoder's path is the home folder.
         options: {evaluation: fields of its `Options`}; others keep their defaults.
+        crop: see `Request`.
 
     Raises:
         UserError: an unknown evaluation, an option that it refuses, or a workdir without a finished run.
@@ -220,6 +224,7 @@ def request_from(
         test_examples,
         os.path.expanduser(output) if output else None,
         given.get("dtype"),
+        crop,
     )
 
 

@@ -10,7 +10,7 @@ from ssl_keras import files
 from ssl_keras.data.formats import decode
 from ssl_keras.encoders.encoder import Encoder
 from ssl_keras.errors import UserError
-from ssl_keras.views.layer import center_view
+from ssl_keras.views.layer import CROPS, center_view, crop_of
 
 ENDING, AS_FOLDER = "", True
 CONTENTS = "ssl_keras.json"  # the names of its files, by which a later export knows it, and the encoder's contract
@@ -22,13 +22,17 @@ class Options:
 
     Args:
         canvas_size: side in pixels to which images are resized when they are decoded; unset: as when it was trained
+        crop: how images that are no squares become one: center (the central square, in their own proportions) or squash
     """
 
     canvas_size: int | None = None
+    crop: str = "center"
 
     def __post_init__(self):
         if self.canvas_size is not None and self.canvas_size < 1:
             raise UserError(f"--saved_model_canvas_size must be at least 1, got {self.canvas_size}")
+        if self.crop not in CROPS:
+            raise UserError(f"--saved_model_crop={self.crop}: expected one of {', '.join(CROPS)}")
 
 
 def write(encoder: Encoder, path: str, options: Options) -> None:
@@ -37,7 +41,7 @@ def write(encoder: Encoder, path: str, options: Options) -> None:
     `serving_default`: `image_bytes`, string [B], encoded files of any sizes as `decode.decode` reads them: JPEG, PNG,
     GIF, true-color BMP, still WebP. A file that it does not read is an InvalidArgumentError for the whole request.
     `images`: `images` [B, H, W, C], already decoded, of the encoder's pixel type (uint8, uint16, or float32 from 0 to
-    1); squashed to the canvas as files are.
+    1); brought to a square as files are.
 
     Encoders of other than 1 or 3 channels have no files to decode: both names are the signature `images`.
 
@@ -51,21 +55,24 @@ def write(encoder: Encoder, path: str, options: Options) -> None:
             f"the encoder does not say to which side its images were squashed: set --saved_model_canvas_size, such as "
             f"{size}"
         )
-    canvas = tf.TensorSpec([canvas_size, canvas_size, channels], dtype)
+    canvas = tf.TensorSpec([canvas_size, canvas_size, channels], dtype), tf.TensorSpec([2], tf.float32)
+    crop = crop_of(options.crop, canvas_size, size)
 
     def features_by(to_image):
         """A function of a batch of files or of decoded images."""
 
+        def canvas_of(item):
+            image = to_image(item, channels, dtype)
+            return decode.to_canvas(image, canvas_size), tf.cast(tf.shape(image)[:2], tf.float32)
+
         def serve(items):
-            canvases = tf.map_fn(
-                lambda item: decode.to_canvas(to_image(item, channels, dtype), canvas_size),
-                items,
-                fn_output_signature=canvas,
-            )
+            canvases, sizes = tf.map_fn(canvas_of, items, fn_output_signature=canvas)
             # One row at least: TensorFlow's convolutions fail on none.
             rows = tf.shape(canvases)[0]
-            canvases = tf.pad(canvases, [[0, tf.maximum(1 - rows, 0)], [0, 0], [0, 0], [0, 0]])
-            return {"features": encoder(center_view(canvases, size))[:rows]}
+            missing = [0, tf.maximum(1 - rows, 0)]
+            canvases = tf.pad(canvases, [missing, [0, 0], [0, 0], [0, 0]])
+            sizes = tf.pad(sizes, [missing, [0, 0]], constant_values=1.0)
+            return {"features": encoder(center_view(canvases, size, sizes, crop))[:rows]}
 
         return serve
 

@@ -191,6 +191,18 @@ def _tensors(inputs):
     return inputs if isinstance(inputs, tf.RaggedTensor) else tf.convert_to_tensor(inputs)
 
 
+CROPS = ("center", "squash")  # how an image of any proportions becomes a square for evaluation
+
+
+def crop_of(how: str, canvas_size: int, image_size: int) -> float | None:
+    """The `crop` of `center_view` by its name in `CROPS`; what is cut off is the margin by which canvases are larger.
+
+    "center" is what the papers do: the shorter side becomes 256, of which the central 224 are cut out. Images as small
+    as their views have no margin: nothing but the ends of the longer side is cut off.
+    """
+    return min(1.0, image_size / canvas_size) if how == "center" else None
+
+
 def center_view(images: tf.Tensor, image_size: int, sizes=None, crop: float | None = None) -> tf.Tensor:
     """Resizes images for evaluation, antialiased, without any random draw.
 
