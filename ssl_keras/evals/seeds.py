@@ -29,8 +29,8 @@ def groups(names: tuple[str, ...], workdir: str | None) -> list[dict[str, int]]:
 def pooled(rows: list[dict], names: tuple[str, ...], workdir: str | None) -> list[dict]:
     """A row for each group and each thing that was measured of all its runs: the mean, and "range" over the runs.
 
-    Its "encoder" says how many seeds it is the mean of; "runs" and "seeds" say which. What the runs were measured with
-    stands in it where it is the same for all.
+    Its "encoder" names the first run and says of how many seeds it is the mean; "runs" and "seeds" say which. What the
+    runs were measured with stands in it where it is the same for all.
     """
     found = []
     for members in groups(names, workdir):
@@ -45,7 +45,7 @@ def pooled(rows: list[dict], names: tuple[str, ...], workdir: str | None) -> lis
             values = {metric: [row[metric] for row in alike] for metric in first["metrics"]}
             found.append(
                 common
-                | {"encoder": f"mean of {len(members)} seeds ({', '.join(members)})"}
+                | {"encoder": f"{next(iter(members))} and other seeds, mean of {len(members)}"}
                 | {metric: float(np.mean(each)) for metric, each in values.items()}
                 | {"range": {metric: [min(each), max(each)] for metric, each in values.items()}}
                 | {"runs": list(members), "seeds": list(members.values())}

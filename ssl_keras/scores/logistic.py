@@ -22,7 +22,7 @@ from ssl_keras import machine
 ROWS = 16_384  # in a piece
 ROTATED = 4096  # eigenvectors are found of at most so many features, or rows
 MEMORY_SHARE = 0.2  # of the machine's, for rotated features; larger ones are rotated piece by piece, at every step
-TOLERANCE, MEMORY = 1e-8, 20  # of L-BFGS: least relative gain of a step, and pairs that it remembers
+TOLERANCE, MEMORY = 1e-7, 20  # of L-BFGS: least relative gain of a step, and pairs that it remembers
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,7 +32,8 @@ def test_the_mean_and_the_range_are_a_row(runs):
     rows = [row | {"encoder": name, "top1": top1} for name, top1 in zip(runs, (0.5, 0.75, 0.1))]
     (mean,) = seeds.pooled(rows, tuple(runs), None)
     assert (mean["top1"], mean["range"], mean["k"]) == (0.625, {"top1": [0.5, 0.75]}, 20)
-    assert mean["runs"] == runs[:2] and 7 in mean["seeds"] and mean["encoder"].startswith("mean of 2 seeds")
+    assert mean["encoder"] == f"{runs[0]} and other seeds, mean of 2"
+    assert mean["runs"] == runs[:2] and 7 in mean["seeds"]
     failed = row | {"encoder": runs[1], "top1": None, "error": "none"}
     assert seeds.pooled([rows[0], failed], tuple(runs), None) == []
 
@@ -41,6 +42,6 @@ def test_the_tool_takes_folders_of_runs(runs, tmp_path):
     output = tmp_path / "rows.json"
     asked = [f"--encoder=run,{runs[1]}", "--eval=knn", "--knn_k=5", "--test_examples=20", f"--output={output}"]
     done = run_tool("evaluate", f"--workdir={runs[0]}", *asked)
-    assert "mean of 2 seeds (run, " in done.stdout
+    assert "run and other seeds, mean of 2" in done.stdout
     first, second, mean = json.loads(output.read_text())
     assert first["top1"] == second["top1"] == mean["top1"] and mean["range"]["top1"] == [first["top1"]] * 2
