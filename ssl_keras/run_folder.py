@@ -8,6 +8,7 @@ from ssl_keras.errors import UserError
 BAD_FILES = "bad_files.txt"
 ENCODER = "encoder.keras"
 IMAGES = "images.tsv.gz"
+REPORT = "report.html"
 # What lies in a run's folder, by name; evaluations add files to `evals`.
 NAMES = (
     "flags.txt",
@@ -19,6 +20,7 @@ NAMES = (
     "evals",
     IMAGES,
     BAD_FILES,
+    REPORT,
 )
 
 
@@ -42,15 +44,18 @@ def check_free(workdir: str) -> None:
         )
 
 
-def refuse_own(workdir: str, output: str) -> None:
+def refuse_own(workdir: str, output: str, but: tuple[str, ...] = ()) -> None:
     """Refuses an output path that is one of a run's own files, or lies in one of its own folders.
+
+    Args:
+        but: names of own files that may be written.
 
     Raises:
         UserError: it is.
     """
     folder, path = os.path.realpath(workdir), os.path.realpath(output)
     own = os.path.relpath(path, folder).split(os.sep)[0]
-    if path == folder or own in NAMES:
+    if path == folder or (own in NAMES and own not in but):
         raise UserError(f"--output={output} belongs to the run in {workdir}: name a path of its own")
 
 

@@ -16,7 +16,7 @@ from ssl_keras.encoders import file
 from ssl_keras.encoders.encoder import Encoder, build_encoder
 from ssl_keras.errors import UserError
 from ssl_keras.evals import features, seeds
-from ssl_keras.evals.subject import Subject
+from ssl_keras.evals.subject import Encoding, Subject
 from ssl_keras.words import counted, listing
 
 
@@ -29,6 +29,7 @@ class Data:
         labeled: whether an evaluation needs labels; the data may then not be without.
         dtype: pixel type that encoder files expect which do not say it themselves.
         crop: how images become squares, see `features.embedder`.
+        keep: names of encoders whose features are kept from one evaluation to the next.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Data:
         labeled: bool = True,
         dtype: str | None = None,
         crop: str = "center",
+        keep: tuple[str, ...] = (),
     ):
         size = config.canvas_size or config.image_size
         train, test, self.note = splits.train_and_test(config.data, config.data_dir, size, labeled=labeled)
@@ -48,11 +50,14 @@ class Data:
         if labeled:
             splits.check_classes(self.train)
         self.dtype, self.crop = dtype, crop
+        self.kept: dict[str, Images | None] = dict.fromkeys(keep)
         self.config, _ = resolve(config, self.train, methods.load(config.method))
         self.canvases: dict[CanvasSpec, tuple] = {}
 
     def images_for(self, name: str) -> "Images":
         """The named encoder, with the images in the form that it takes."""
+        if self.kept.get(name):
+            return self.kept[name]
         config = self.config
         size, channels, dtype = config.image_size, config.channels, config.dtype
         canvas_size, encoder = config.canvas_size, None
@@ -69,7 +74,16 @@ class Data:
         pair = self._load(CanvasSpec(canvas_size, channels, dtype))
         if name == "random":
             encoder = build_encoder(untrained_backbone(config, *channel_statistics(pair[0])), dtype)
-        return Images(encoder, size, pair, self.crop)
+        images = Images(encoder, size, pair, self.crop)
+        if name in self.kept:
+            self.kept[name] = images
+        return images
+
+    @property
+    def labeled(self) -> bool:
+        """Whether the images have labels, of two classes at least."""
+        labels = self.train.labels
+        return labels is not None and self.test.labels is not None and len(np.unique(labels[labels >= 0])) > 1
 
     def _load(self, spec: CanvasSpec) -> tuple:
         if spec not in self.canvases:
@@ -119,20 +133,27 @@ class Images:
     size: int
     canvases: tuple
     crop: str
+    subjects: dict = dataclasses.field(default_factory=dict)
 
     def subject(self, layer: str, seed: int) -> Subject:
-        """What evaluations of the encoder at a layer are given.
+        """What evaluations of the encoder at a layer are given, and share.
 
         Raises:
             UserError: at the first look at its features, where the encoder has no such layer.
         """
 
-        def extract():
+        def encoding():
             encode = features.encode_pixels if self.encoder is None else self.encoder.cut(layer)
-            embed = features.embedder(encode, self.size, self.crop)
+            return Encoding(encode, self.size, self.crop)
+
+        def extract():
+            embed = features.embedder(*subject.encoding)
             return tuple(features.extract(embed, canvases) for canvases in self.canvases)
 
-        return Subject(extract, self.encoder, self.canvases, seed)
+        if (layer, seed) not in self.subjects:
+            self.subjects[layer, seed] = Subject(extract, self.encoder, self.canvases, seed, encoding)
+        subject = self.subjects[layer, seed]
+        return subject
 
     def classes(self) -> dict:
         """What a row says of the classes; nothing where the images have none."""

@@ -16,10 +16,12 @@ LARGEST = 1e18  # the squares of larger features are no float32
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """Frozen features with their labels: `x` float32 [N, D], `labels` int32 [N], any numbers from 0."""
+    """Frozen features: `x` float32 [N, D]; `labels` int32 [N], any numbers from 0; `rows` int64 [N], each image's place
+    among its canvases, or None."""
 
     x: np.ndarray
     labels: np.ndarray
+    rows: np.ndarray | None = None
 
 
 def check(train: Features, test: Features) -> None:
@@ -67,15 +69,16 @@ def extract(embed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], canvases, batch_
     Raises:
         UserError: there are no images.
     """
-    x, labels = [], []
+    x, labels, rows = [], [], []
     with Bar("computing features", len(canvases)) as bar:
         for batch in batches.eval_batches(canvases, batch_size):
             x.append(embed(batch["image"], batch["size"]).numpy())
             labels.append(batch["label"].numpy())
+            rows.append(batch["index"].numpy())
             bar.show(batch_size * len(x))
     if not x:
         raise UserError("there are no images to take features of")
-    return Features(np.concatenate(x), np.concatenate(labels))
+    return Features(np.concatenate(x), np.concatenate(labels), np.concatenate(rows))
 
 
 def encode_pixels(image: tf.Tensor) -> tf.Tensor:

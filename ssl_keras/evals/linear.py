@@ -9,6 +9,7 @@ import dataclasses
 import math
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.model_selection import train_test_split
 
 from ssl_keras.errors import UserError
@@ -19,7 +20,7 @@ from ssl_keras.scores.logistic import Classifier, Regression
 
 NEEDS = ("features", "labels")
 PENALTIES = tuple(10.0**e for e in range(-5, 3))  # C of scikit-learn: the inverse strength of the L2 penalty
-HELD_OUT = 0.2
+HELD_OUT, FOLDS = 0.2, 5
 UNCHOSEN = 1.0  # the penalty where images of several classes cannot be held out
 
 
@@ -107,6 +108,38 @@ def fitted(train: Features, seed: int, iterations: int = 300) -> Fitted:
     best = max(scores, key=lambda c: (scores[c], -abs(math.log(c))), default=UNCHOSEN)  # of equals the most moderate
     classifier = Regression(train.x, numbers, len(classes)).fit(best, iterations)
     return Fitted(classifier, classes, best, scores.get(best))
+
+
+def shares(fit: Fitted, features: Features) -> np.ndarray:
+    """The probabilities of the classes, float64 [N, K], in the order of `fit.classes`."""
+    return softmax(fit.classifier.logits(features.x).astype(np.float64), axis=1)
+
+
+def out_of_fold(features: Features, c: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """What classifiers say of images that they have not seen: each is fitted to four fifths, and asked of the rest.
+
+    Args:
+        features: of training images.
+        c: the penalty.
+        seed: of the folds.
+
+    Returns:
+        Probabilities float64 [N, K] and the classes [K]. Where a class is missing from the four fifths, its share is 0.
+    """
+    classes, numbers = np.unique(features.labels, return_inverse=True)
+    found = np.zeros((len(numbers), len(classes)))
+    order = np.random.default_rng(seed).permutation(len(numbers))
+    order = order[np.argsort(numbers[order], kind="stable")]  # each class is spread over all folds
+    fold = np.empty(len(numbers), np.int64)
+    fold[order] = np.arange(len(numbers)) % FOLDS
+    for which in range(FOLDS):
+        fit, held = fold != which, fold == which
+        known, seen = np.unique(numbers[fit], return_inverse=True)
+        if held.any() and len(known):
+            classifier = Regression(features.x[fit], seen, len(known)).fit(c)
+            logits = classifier.logits(features.x[held]).astype(np.float64)
+            found[np.ix_(held, known)] = softmax(logits, axis=1)
+    return found, classes
 
 
 def split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

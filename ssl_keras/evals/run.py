@@ -42,9 +42,12 @@ class Request:
     crop: str = "center"
 
 
-def evaluate(request: Request) -> list[dict]:
+def evaluate(request: Request, data: Data | None = None) -> list[dict]:
     """Runs each evaluation for each encoder. Each result is written when it is there: a run's to its `evals/NAME.json`,
     all of them to `request.output`. Lines about the data are printed.
+
+    Args:
+        data: `data_for(request)`, where several requests share it.
 
     Returns:
         A row for each encoder, layer and evaluation: {"encoder", "layer", "eval", "metrics": their names, each metric
@@ -53,9 +56,7 @@ def evaluate(request: Request) -> list[dict]:
         where there is one. Where an evaluation cannot be made of what was given, "top1" is None and "error" says why.
     """
     check(request)
-    needs = {need for name in request.evaluations for need in REGISTRY.load(name).NEEDS}
-    data = Data(request.config, request.test_examples, "labels" in needs, request.dtype, request.crop)
-    rows = []
+    data, rows = data or data_for(request), []
     for found in _results(request, data):
         rows += found
         if request.config.workdir and "error" not in found[0]:  # what an earlier evaluation wrote stays
@@ -66,6 +67,18 @@ def evaluate(request: Request) -> list[dict]:
     if means and request.output:
         files.write_json(request.output, rows + means, files.holds_rows)
     return rows + means
+
+
+def data_for(request: Request, labeled: bool | None = None, keep: tuple[str, ...] = ()) -> Data:
+    """The images of a request.
+
+    Args:
+        labeled: whether they must have labels; None: whether an evaluation needs them.
+        keep: see `Data`.
+    """
+    if labeled is None:
+        labeled = any("labels" in REGISTRY.load(name).NEEDS for name in request.evaluations)
+    return Data(request.config, request.test_examples, labeled, request.dtype, request.crop, keep)
 
 
 def _results(request: Request, data: Data) -> Iterator[list[dict]]:

@@ -15,7 +15,7 @@ def table(rows: list[dict]) -> str:
     cells = {}
     for row, varied in zip(rows, _varied(rows)):
         for metric in row["metrics"]:
-            cells[_row_name(row), _column(row, metric) + varied] = _shown(row, metric)
+            cells[_row_name(row), column(row, metric) + varied] = shown(row, metric)
     names, columns = (list(dict.fromkeys(key[place] for key in cells)) for place in (0, 1))
     left = max(map(len, names))
     longest = {column: max(len(cells.get((name, column), "")) for name in names) for column in columns}
@@ -44,7 +44,7 @@ def _blocks(widths: list[int]) -> list[tuple[int, int]]:
     return [*blocks, (start, len(others))]
 
 
-def _shown(row: dict, metric: str) -> str:
+def shown(row: dict, metric: str) -> str:
     """A number with its range, as `52.3 (50.1-54.0)`."""
     value = row[metric]
     if value is None:
@@ -92,5 +92,5 @@ def _row_name(row: dict) -> str:
     return row["encoder"] + ("" if row["layer"] == stages.WHOLE else f" {row['layer']}")
 
 
-def _column(row: dict, metric: str) -> str:
+def column(row: dict, metric: str) -> str:
     return row["eval"] if metric == "top1" else f"{row['eval']} {metric}"
