@@ -46,7 +46,7 @@ def embedder(
     encode: Callable[[tf.Tensor], tf.Tensor], image_size: int, crop: str = "center"
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """(Canvases [B, S, S, C] of any side and pixel type, their images' true heights and widths [B, 2]) -> features,
-    traced once.
+    traced once for each kind of canvas.
 
     Args:
         encode: float32 [B, S, S, C] in [0, 1] -> [B, D].
@@ -55,12 +55,20 @@ def embedder(
             takes the whole canvas.
     """
 
+    traced = {}
+
     def embed(canvases, sizes):
         share = crop_of(crop, canvases.shape[1], image_size)
         return tf.cast(encode(center_view(canvases, image_size, sizes, share)), tf.float32)
 
-    # Without a fixed batch: the last one is smaller.
-    return tf.function(embed, reduce_retracing=True)
+    def run(canvases, sizes):
+        key = tuple(canvases.shape[1:]), canvases.dtype
+        if key not in traced:  # without a fixed batch: the last one is smaller
+            specs = tf.TensorSpec([None, *key[0]], key[1]), tf.TensorSpec([None, 2], tf.float32)
+            traced[key] = tf.function(embed).get_concrete_function(*specs)
+        return traced[key](canvases, sizes)
+
+    return run
 
 
 def extract(embed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], canvases, batch_size: int = 256) -> Features:

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
 
+import tensorflow as tf
+
 from ssl_keras.encoders.encoder import Encoder
+from ssl_keras.errors import UserError
 from ssl_keras.evals.features import Features
 
 
@@ -27,6 +30,20 @@ class Row(NamedTuple):
     share: bool = True
 
 
+class Encoding(NamedTuple):
+    """How features come about: the arguments of `features.embedder`.
+
+    Fields:
+        encode: float32 [B, S, S, C] in [0, 1] -> [B, D].
+        image_size: S.
+        crop: how images become squares.
+    """
+
+    encode: Callable[[tf.Tensor], tf.Tensor]
+    image_size: int
+    crop: str
+
+
 class Subject:
     """An encoder, cut at a layer, and the images that it is evaluated on.
 
@@ -35,6 +52,8 @@ class Subject:
         encoder: the encoder; None for the pixels themselves, or where features are all that there is.
         images: (training canvases, test canvases); None where features are all that there is.
         seed: random seed of whatever an evaluation draws.
+        encoding: () -> how features come about, for an evaluation that takes them of other images; None where features
+            are all that there is.
     """
 
     def __init__(
@@ -43,8 +62,9 @@ class Subject:
         encoder: Encoder | None = None,
         images: tuple | None = None,
         seed: int = 0,
+        encoding: Callable[[], Encoding] | None = None,
     ):
-        self._extract = extract
+        self._extract, self._encoding = extract, encoding
         self.encoder, self.images, self.seed = encoder, images, seed
         self._known: dict = {}
 
@@ -58,3 +78,10 @@ class Subject:
     def features(self) -> tuple[Features, Features]:
         """Frozen features of the training and of the test images."""
         return self._extract()
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """How features come about. Raises UserError where features are all that there is."""
+        if self._encoding is None:
+            raise UserError("this takes features of other images, and there are only features here, no encoder")
+        return self._encoding()

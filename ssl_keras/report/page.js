@@ -1,6 +1,7 @@
 "use strict";
 const page = JSON.parse(document.getElementById("data").textContent);
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const touch = window.matchMedia("(hover: none)");
 const narrow = window.matchMedia("(max-width: 600px)");
 const COLORS = ["#4477cc", "#e08a2b", "#3a9d5d", "#cc4455", "#8f6bd1", "#9a6b4f", "#d072b8", "#7a8691", "#a8a02a", "#2aa8b8",
   "#93b4ee", "#f4bf85", "#8ed0a4", "#ee9aa4", "#c6b1ee", "#c9a58e", "#ecb4dc", "#b4bcc4", "#d8d27a", "#86d3dd"];
@@ -82,8 +83,8 @@ function choose(curve, place) {
 function hide() { tip.hidden = true; }
 drawMap().then(() => {
   for (const event of ["plotly_hover", "plotly_click"]) map.on(event, (e) => choose(e.points[0].curveNumber, e.points[0].pointNumber));
-  map.on("plotly_unhover", () => { if (!narrow.matches) hide(); });
-  map.on("plotly_relayout", hide);
+  map.on("plotly_unhover", () => { if (!narrow.matches && !touch.matches) hide(); });  // a tap ends with one
+  map.on("plotly_relayout", (e) => { if ("xaxis.range[0]" in e) hide(); });
   map.dataset.ready = "true";
 });
 box.addEventListener("keydown", (event) => {

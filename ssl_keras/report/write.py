@@ -203,7 +203,7 @@ def _map(scores: Scores, gallery: Gallery, thumbnails: int) -> tuple:
     order = sorted(order[: figures.CLASSES]) + order[figures.CLASSES :]
     places = maps.maps(x, scores.config.seed)
     chart = figures.feature_map(places, labels, [gallery.add(*image) for image in shown], order)
-    return chart, [*places], len(x)
+    return chart, list(places), len(x)
 
 
 def _evenly(count: int, most: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from ssl_keras import machine
 
 ROWS = 16_384  # in a piece
 ROTATED = 4096  # eigenvectors are found of at most so many features, or rows
+FEW = 100_000  # numbers in a piece below which NumPy is faster than a call of TensorFlow
 MEMORY_SHARE = 0.2  # of the machine's, for rotated features; larger ones are rotated piece by piece, at every step
 TOLERANCE, MEMORY = 1e-7, 20  # of L-BFGS: least relative gain of a step, and pairs that it remembers
 
@@ -110,22 +111,25 @@ class Regression:
     def _loss(self, weights: np.ndarray, bias: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Mean cross-entropy, and its gradients by the weights of rotated features [R, K] and by the bias."""
         turn = None if self._kept else self.scale[:, np.newaxis] * self.rotation
-        seen = tf.constant(weights if turn is None else turn @ weights, tf.float32)
-        bias = tf.constant(bias, tf.float32)
+        seen = (weights if turn is None else turn @ weights).astype(np.float32)
+        bias = bias.astype(np.float32)
         loss, gradient, gradient_of_bias = 0.0, 0.0, 0.0
         for x, numbers in self._pieces if self._kept else self._streamed():
-            part, by_weights, by_bias = _loss_of_piece(x, numbers, seen, bias)
+            of_piece = _loss_of_few if isinstance(x, np.ndarray) else _loss_of_piece
+            part, by_weights, by_bias = of_piece(x, numbers, seen, bias)
             loss += float(part)
-            gradient = gradient + by_weights.numpy().astype(np.float64)
-            gradient_of_bias = gradient_of_bias + by_bias.numpy().astype(np.float64)
+            gradient = gradient + np.asarray(by_weights, np.float64)
+            gradient_of_bias = gradient_of_bias + np.asarray(by_bias, np.float64)
         n = len(self.x)
         return loss / n, (gradient if turn is None else turn.T @ gradient) / n, gradient_of_bias / n
 
     @cached_property
     def _pieces(self) -> list:
-        """The rotated features, on the device."""
+        """The rotated features, on the device; few of them in NumPy."""
         turn = (self.scale[:, np.newaxis] * self.rotation).astype(np.float32)
-        return [(tf.matmul(x, turn), numbers) for x, numbers in self._streamed()]
+        pieces = [(tf.matmul(x, turn), numbers) for x, numbers in self._streamed()]
+        few = self.x.size <= FEW
+        return [(x.numpy(), numbers.numpy()) for x, numbers in pieces] if few else pieces
 
     def _streamed(self):
         mean = self.mean.astype(np.float32)
@@ -163,6 +167,19 @@ def _directions(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     kept = values > 1e-7 * max(float(values[-1]), 1e-12)
     vectors = centered.T.astype(np.float64) @ (left[:, kept] / np.sqrt(n * values[kept]))
     return mean, scale, vectors, values[kept]
+
+
+def _loss_of_few(x, numbers, weights, bias):
+    """`_loss_of_piece` in NumPy."""
+    logits = x @ weights + bias
+    logits -= logits.max(axis=1, keepdims=True)
+    wrong = np.exp(logits)
+    sums = wrong.sum(axis=1, keepdims=True)
+    rows = np.arange(len(x))
+    loss = (np.log(sums[:, 0]) - logits[rows, numbers]).sum(dtype=np.float64)
+    wrong /= sums
+    wrong[rows, numbers] -= 1
+    return loss, x.T @ wrong, wrong.sum(axis=0)
 
 
 @tf.function(autograph=False, reduce_retracing=True)
