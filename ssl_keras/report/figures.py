@@ -111,9 +111,10 @@ def feature_map(
 
 
 def as_json(figure: go.Figure) -> dict:
-    """Plain values for the page."""
+    """Plain values for the page, which writes the title itself."""
     made = json.loads(figure.to_json())
-    made["layout"].pop("template", None)
+    for name in ("template", "title"):
+        made["layout"].pop(name, None)
     return made
 
 

@@ -13,9 +13,8 @@ function theme(layout, small) {
   return {
     ...layout, colorway: COLORS, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: small ? false : "pan",
     font: { color: color("--ink"), family: "system-ui, sans-serif", size: 12 },
-    title: layout.title ? { ...layout.title, font: { size: 14 }, x: 0, xref: "container" } : undefined,
     xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
-    margin: { l: 8, r: 8, t: layout.title ? 40 : 8, b: 8 },
+    margin: { l: 8, r: 8, t: 8, b: 8 },
     legend: { orientation: "h", y: -0.15, yanchor: "top" }, hoverlabel: { bgcolor: color("--panel"), font: { color: color("--ink") } },
   };
 }

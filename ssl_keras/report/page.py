@@ -18,7 +18,7 @@ def is_report(path: str) -> bool:
     """Whether a file is a report that this program wrote: only then may it be replaced."""
     try:
         with open(path, encoding="utf-8") as file:
-            return f'name="generator" content="{GENERATOR}' in file.read(2000)
+            return f'name="generator" content="{GENERATOR}' in file.read(4000)
     except (OSError, ValueError):
         return False
 

@@ -68,7 +68,7 @@ def write(request: Request) -> str:
     print("images to look at", flush=True)
     sections = finder.sections()
     print("map", flush=True)
-    chart, map_names, count = _map(scores, gallery, request.thumbnails)
+    feature_map, map_names, count = _map(scores, gallery, request.thumbnails)
     charts = figures.curves(scores)
     curves = [*charts, "singular_values"]
     charts["singular_values"] = figures.singular_values(scores.subject.features[0].x)
@@ -85,7 +85,7 @@ def write(request: Request) -> str:
         "has_labels": efficiency is not None,
         "health": _health(workdir),
         "curves": curves,
-        "alts": {name: _alt(figure) for name, figure in charts.items()},
+        "charts": {name: {"title": chart.layout.title.text, "alt": _alt(chart)} for name, chart in charts.items()},
         "map_note": "" if scores.labeled else " These images have no labels.",
         "map_names": map_names,
         "map_count": count,
@@ -98,7 +98,7 @@ def write(request: Request) -> str:
         "written": time.strftime("%Y-%m-%d"),
     }
     plain = {name: figures.as_json(figure) for name, figure in charts.items()}
-    text = page.render(found, plain, figures.as_json(chart), gallery.captions(), gallery.sprite())
+    text = page.render(found, plain, figures.as_json(feature_map), gallery.captions(), gallery.sprite())
     with files.space_needed(os.path.dirname(output) or "."):
         files.write_text(output, text, page.is_report)
     return output
@@ -198,7 +198,7 @@ def _map(scores: Scores, gallery: Gallery, thumbnails: int) -> tuple:
     x = np.concatenate([test.x[tests], train.x[trains]])
     shown = [(TEST, int(test.rows[i])) for i in tests] + [(TRAIN, int(train.rows[i])) for i in trains]
     labels = [gallery.label(*image) for image in shown]
-    names, counts = np.unique([label for label in labels], return_counts=True)
+    names, counts = np.unique(labels, return_counts=True)
     order = [str(name) for name in names[np.argsort(-counts, kind="stable")]]
     order = sorted(order[: figures.CLASSES]) + order[figures.CLASSES :]
     places = maps.maps(x, scores.config.seed)
@@ -216,7 +216,7 @@ def _alt(figure) -> str:
     for trace in figure.data:
         if len(trace.y):
             lines.append(f"{trace.name}: from {float(trace.y[0]):.3g} to {float(trace.y[-1]):.3g}")
-    return f"{figure.layout.title.text}. {'; '.join(lines)}."
+    return f"{'; '.join(lines)}."
 
 
 def _usage(scores: Scores) -> str:
