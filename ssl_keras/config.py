@@ -132,6 +132,9 @@ class Config:
         changes_result=False)
     keep_checkpoints: int = setting(2, "saving", "how many of the newest checkpoints are kept", least=2,
         changes_result=False)
+    stop_on_collapse: bool = setting(False, "saving",
+        "end the run, with status 1, as soon as its representations have collapsed; else it is only said",
+        changes_result=False)
     knn_every: int = setting(0, "saving",
         "epochs between kNN scores on held-out training images (needs labels); 0: never", least=0, changes_result=False)
     skip_nonfinite: int = setting(0, "saving",

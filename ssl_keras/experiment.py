@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 import ssl_keras
-from ssl_keras import distribute, files, machine, methods, preview, run_folder
+from ssl_keras import distribute, files, machine, methods, run_folder, watching
 from ssl_keras.build.arguments import method_arguments
 from ssl_keras.build.data import load, open_training_source, resolve
 from ssl_keras.build.method import compiled_method
@@ -23,23 +23,10 @@ from ssl_keras.data.source import Source
 from ssl_keras.encoders import file
 from ssl_keras.encoders.encoder import build_encoder
 from ssl_keras.errors import UserError
-from ssl_keras.evals.online import online_knn
 from ssl_keras.interrupts import Signals
-from ssl_keras.resolution import parse
 from ssl_keras.training.checkpoints import Checkpoints, Position
-from ssl_keras.training.collapse import Collapse
-from ssl_keras.training.finite import StopWhenNotFinite
-from ssl_keras.training.metrics_log import MetricsLog
-from ssl_keras.training.progress import Progress
-from ssl_keras.training.resolution import Resolution
-from ssl_keras.training.saving import SaveCheckpoints
-from ssl_keras.training.score import Score
-from ssl_keras.training.speed import Speed
-from ssl_keras.training.tensorboard import TensorBoard
-from ssl_keras.views.layer import center_view
 
 ORIGIN = ("method", "data", "backbone", "epochs", "seed")  # settings that an encoder remembers
-SAMPLE = 512  # images in which collapse is watched
 
 
 def pretrain(config: Config) -> dict | None:
@@ -89,8 +76,9 @@ def pretrain(config: Config) -> dict | None:
             identity.write(_path(config, run_folder.IMAGES), images)
             files.write_text(_path(config, "flags.txt"), config.flag_lines())
         with Signals() as signals, distribute.lost_workers(workers), files.space_needed(config.workdir):
-            fit(config, method, canvases, position, callbacks(config, method, canvases, checkpoints, position, signals))
-        summary = conclude(config, method, canvases, position) if worker == 0 else None
+            watchers = watching.callbacks(config, method, canvases, checkpoints, position, signals)
+            fit(config, method, canvases, position, watchers)
+        summary = conclude(config, method, canvases, position, watching.remarks(watchers)) if worker == 0 else None
         distribute.any_worker(strategy, True)  # a worker that ends while one still writes would look lost to it
         return summary
 
@@ -107,7 +95,7 @@ def alone_in(config: Config) -> Iterator[None]:
             raise
 
 
-def fit(config: Config, method: keras.Model, canvases, position: Position, watching: list) -> None:
+def fit(config: Config, method: keras.Model, canvases, position: Position, watchers: list) -> None:
     """Trains from a position to the end."""
 
     def rows(worker: int, workers: int) -> tf.data.Dataset:
@@ -123,7 +111,7 @@ def fit(config: Config, method: keras.Model, canvases, position: Position, watch
             start_step=position.step,
             steps_per_execution=config.steps_per_execution,
             undo_nonfinite=config.skip_nonfinite > 0,
-            callbacks=watching,
+            callbacks=watchers,
             verbose=0,
         )
     except tf.errors.InvalidArgumentError:  # as which TensorFlow passes on what streaming raises
@@ -131,7 +119,7 @@ def fit(config: Config, method: keras.Model, canvases, position: Position, watch
         raise
 
 
-def conclude(config: Config, method: keras.Model, canvases, position: Position) -> dict:
+def conclude(config: Config, method: keras.Model, canvases, position: Position, remarks: list[str]) -> dict:
     """Writes what a finished run leaves, its summary last."""
     run_folder.write_bad_files(config.workdir, canvases.bad)
     origin = {name: getattr(config, name) for name in ORIGIN} | {"version": ssl_keras.__version__}
@@ -139,7 +127,7 @@ def conclude(config: Config, method: keras.Model, canvases, position: Position) 
         method.encoder, config.dtype, config.image_size, canvas_size=config.canvas_size, origin=origin
     )
     file.save_encoder(encoder, _path(config, run_folder.ENCODER))
-    return write_summary(config, method, position.history, len(canvases))
+    return write_summary(config, method, position.history, len(canvases), remarks)
 
 
 def finished_summary(config: Config) -> dict | None:
@@ -194,35 +182,8 @@ def continuation(config: Config, method: keras.Model) -> str:
     )
 
 
-def callbacks(config: Config, method, canvases, checkpoints, position: Position, signals) -> list:
-    """What watches the run, in the order in which an epoch's logs are filled and written; one worker does so."""
-    resolution = Resolution(parse(config.resolution_schedule), config.epochs)
-    finite = StopWhenNotFinite(config.skip_nonfinite, position.skipped)
-    speed = Speed(config.batch_size, position.seconds)
-
-    def save(step: int) -> None:
-        at = Position(step, position.history, canvases.bad_indices, speed.elapsed(), finite.skipped)
-        checkpoints.save(method, at)
-
-    saving = SaveCheckpoints(save, config.checkpoint_interval(), config.epochs, signals)
-    if not checkpoints.writes:
-        return [resolution, finite, speed, saving]
-    sample = center_view(canvases.sample(SAMPLE), config.image_size).numpy()
-    own = config.batch_size // method.distribute_strategy.num_replicas_in_sync
-    watching = [resolution, finite, speed, Collapse(sample)]
-    if config.knn_every:
-        watching.append(Score("knn_top1", online_knn(config, method, canvases), config.knn_every, config.epochs))
-    return [
-        *watching,
-        MetricsLog(_path(config, "metrics.jsonl"), position.history),
-        TensorBoard(_path(config, "tensorboard"), preview.views_grid(method.views, canvases, batch_size=own)),
-        Progress(config.epochs, config.batch_size),
-        saving,
-    ]
-
-
-def write_summary(config: Config, method, history: list[dict], examples: int) -> dict:
-    """`summary.json`, the sign of a finished run."""
+def write_summary(config: Config, method, history: list[dict], examples: int, remarks: list[str]) -> dict:
+    """`summary.json`, the sign of a finished run; `remarks` are the doctor's."""
     speeds = [line["images_per_second"] for line in history if line["images_per_second"]]
     summary = {
         "method": config.method,
@@ -236,6 +197,16 @@ def write_summary(config: Config, method, history: list[dict], examples: int) ->
         "seconds": round(sum(line["seconds"] for line in history), 2),
         "images_per_second": round(statistics.median(speeds), 2) if speeds else None,
         "peak_memory_bytes": machine.peak_memory_bytes(),
+        "machine": {
+            "processor": machine.processor(),
+            "cores": machine.cores(),
+            "accelerators": [
+                tf.config.experimental.get_device_details(device).get("device_name", device.name)
+                for device in tf.config.list_physical_devices()
+                if device.device_type in ("GPU", "TPU")
+            ],
+        },
+        "remarks": remarks,
         "final": history[-1],
     }
     files.write_json(_path(config, "summary.json"), summary)

@@ -1,6 +1,7 @@
 """The machine that this process runs on: its processor, its memory, and how much of it the process has held."""
 
 import os
+import platform
 import resource
 import sys
 
@@ -23,6 +24,21 @@ def memory_bytes() -> int:
                 limit = file.read().strip()
             memory = min(memory, int(limit)) if limit.isdecimal() else memory
     return memory
+
+
+def processor() -> str:
+    """The processor's name, as the system tells it."""
+    if os.path.exists(CPUINFO):
+        with open(CPUINFO) as file:
+            names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+        if names:
+            return names[0]
+    return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def multiplies_bfloat16() -> bool:

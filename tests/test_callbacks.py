@@ -10,14 +10,16 @@ import tensorflow as tf
 
 from ssl_keras.interrupts import Interrupted
 from ssl_keras.progress import CLEAR
+from ssl_keras.scores.spectrum import effective_rank, rankme, uniformity
 from ssl_keras.training import loop, progress, speed
-from ssl_keras.training.collapse import Collapse, effective_rank, even_z_std
 from ssl_keras.training.finite import DivergedError, StopWhenNotFinite
+from ssl_keras.training.health import Health
 from ssl_keras.training.metrics_log import MetricsLog
 from ssl_keras.training.progress import Progress
 from ssl_keras.training.saving import SaveCheckpoints
 from ssl_keras.training.score import Score
 from ssl_keras.training.speed import Speed
+from ssl_keras.training.spread import even_z_std
 
 BATCH, STEPS = 10, 4  # images in a step, steps in an epoch
 
@@ -142,23 +144,15 @@ class Encoding(Counting):
         return {**super().train_step(batch), "z_std": self.spread * even_z_std(self.z_dim)}
 
 
-@pytest.mark.parametrize(
-    "encoder, spread, said",
-    [
-        (lambda x, training: tf.constant(x), 0.9, ""),
-        (lambda x, training: tf.zeros_like(x), 0.9, "effective rank is 0.00 of 8: they vary along a single direction"),
-        (lambda x, training: x[:, :1] * tf.ones([1, 8]), 0.9, "effective rank is 1.00 of 8"),
-        (lambda x, training: tf.constant(x), 0.1, "z_std is 0.025 where directions spread evenly would give"),
-    ],
-)
-def test_collapse_is_measured_on_the_whole_sample_and_said_in_words(encoder, spread, said, caplog):
+def test_health_is_measured_on_the_whole_sample():
     sample, seen = np.random.default_rng(0).normal(size=(600, 8)).astype(np.float32), Seen()
     data = tf.data.Dataset.range(STEPS)
-    loop.fit(Encoding(encoder, spread), data, 1, STEPS, callbacks=[Collapse(sample), seen])
-    expected = effective_rank(encoder(sample, False).numpy())
-    assert seen.epochs[0]["effective_rank"] == pytest.approx(expected, abs=1e-6)
-    warnings = [record.getMessage() for record in caplog.records if "COLLAPSE" in record.getMessage()]
-    assert len(warnings) == bool(said) and all(said in text for text in warnings)
+    loop.fit(Encoding(lambda x, training: tf.constant(x) + 1, 0.9), data, 1, STEPS, callbacks=[Health(sample), seen])
+    (logs,) = seen.epochs
+    assert logs["effective_rank"] == pytest.approx(effective_rank(sample + 1), abs=1e-6)
+    assert logs["rankme"] == pytest.approx(rankme(sample + 1), abs=1e-4)
+    assert logs["feature_norm"] == pytest.approx(np.linalg.norm(sample + 1, axis=1).mean(), rel=1e-5)
+    assert logs["uniformity"] == pytest.approx(uniformity(sample + 1), abs=1e-6) and "alignment" not in logs
 
 
 class Spoiled(keras.callbacks.Callback):

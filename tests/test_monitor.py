@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ssl_keras import files
-from ssl_keras.training.collapse import effective_rank, even_z_std, z_std
+from ssl_keras.scores.spectrum import effective_rank
 from ssl_keras.training.finite import DivergedError, StopWhenNotFinite
+from ssl_keras.training.spread import even_z_std, z_std
 
 
 def test_z_std_of_even_directions_is_one_over_root_d():

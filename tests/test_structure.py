@@ -29,6 +29,7 @@ FLOORS = [
     ["build"],
     ["evals", "export", "embed", "transfer", "figures"],
     ["preview"],
+    ["watching"],
     ["experiment"],
     ["studies", "report", "benchmarks"],
     ["cli"],

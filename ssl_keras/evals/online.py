@@ -10,12 +10,12 @@ from ssl_keras.evals.subject import Subject
 KNN_QUERIES, KNN_BANK = 1000, 10_000
 
 
-def online_knn(config: Config, method, canvases):
+def online_knn(config: Config, encoder, canvases):
     """kNN accuracy among *training* images while training: the test images are not looked at."""
     if len(np.unique(canvases.labels[canvases.labels >= 0])) < 2:
         raise UserError(f"--knn_every needs labeled images of two classes, which {config.data} lacks; leave it out")
     bank, queries = (canvases.subset(rows) for rows in bank_and_queries(canvases.labels))
-    embed = features.embedder(lambda x: method.encoder(x, training=False), config.image_size)
+    embed = features.embedder(lambda x: encoder(x, training=False), config.image_size)
 
     def measure() -> float:
         subject = Subject(lambda: (features.extract(embed, bank), features.extract(embed, queries)))

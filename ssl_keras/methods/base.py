@@ -20,8 +20,8 @@ from ssl_keras.errors import UserError
 from ssl_keras.methods.configured import Configured
 from ssl_keras.nn import backbones
 from ssl_keras.nn.micro_batches import MicroBatches
-from ssl_keras.training.collapse import z_std
 from ssl_keras.training.fitting import Fitted
+from ssl_keras.training.spread import z_std
 from ssl_keras.views import draws, policies
 from ssl_keras.views.layer import RandomViews
 from ssl_keras.views.render import FULL_SCALE
@@ -240,6 +240,14 @@ class SSLModel(Fitted, Configured):
         which leaves the reported loss untouched.
         """
         return self.optimizer.scale_loss(tf.constant(1.0 / distribute.num_replicas(), loss.dtype))
+
+    def chance_loss(self, batch_size: int) -> float | None:
+        """The loss of a network that says nothing, for a global batch of that size; None: not known."""
+        return None
+
+    def signs(self, x1: tf.Tensor, x2: tf.Tensor) -> dict[str, float]:
+        """Numbers of the method's own by which `training.doctor` knows its troubles, of two views [b, S, S, C]."""
+        return {}
 
     def places(self, batch: dict[str, tf.Tensor]) -> tf.Tensor:
         """The places of this replica's images in the global batch: int32 [b]."""

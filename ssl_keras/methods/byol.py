@@ -82,6 +82,12 @@ class BYOL(SSLModel):
             return z1, z1, z2
         return z1, self.predictor(z1, training=True), self.predictor(z2, training=True)
 
+    def signs(self, x1, x2):
+        if self.predictor is None:
+            return {}
+        z = self.projector(self.backbone(x1, training=False), training=False)
+        return {"predictor_cosine": -losses.negative_cosine(self.predictor(z, training=False), z)}
+
     @staticmethod
     def distance(p, t):
         """Mean over the rows of ‖N(p) - N(t)‖² = 2 - 2 cos(p, t), in [0, 4]: equation (2)."""

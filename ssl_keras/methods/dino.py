@@ -18,7 +18,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn.multi_crop import MultiCrop
 from ssl_keras.nn.norm import normalization
-from ssl_keras.nn.prototypes import Prototypes
+from ssl_keras.nn.prototypes import Prototypes, code_signs
 from ssl_keras.nn.state import MomentumEncoder
 from ssl_keras.optim.schedules import half_cosine
 
@@ -132,6 +132,15 @@ class DINO(SSLModel):
             others = sum(log_p[v] for v in range(len(student)) if v != i) / (len(student) - 1)
             loss -= tf.reduce_mean(tf.reduce_sum(target * others, axis=-1)) / len(teacher)
         return loss
+
+    def chance_loss(self, batch_size):
+        return math.log(self.prototypes.count)
+
+    def signs(self, x1, x2):
+        temperature = self.temperature_at(tf.cast(self.optimizer.iterations, tf.float32))
+        codes = tf.nn.softmax((self.target(x1, training=False) - self.center.mean) / temperature)
+        student = self.prototypes(self.head(self.backbone(x2, training=False), training=False))
+        return code_signs(codes, tf.nn.softmax(student / self.student_temperature))
 
     def temperature_at(self, step):
         """The teacher's temperature at a step, float32 scalar."""

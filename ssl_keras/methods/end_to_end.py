@@ -5,6 +5,8 @@ All keys come from one and the same encoder, but there are no more keys than ima
 compares its queue and the memory bank with this.
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -60,6 +62,9 @@ class EndToEnd(SSLModel):
         shuffled = self.bn.shuffle(x2, order)
         loss, (q, _) = self.minimize(self.embed, lambda q, k: self.contrast(q, k, order), x1, shuffled)
         return self.watch(loss, q)
+
+    def chance_loss(self, batch_size):
+        return math.log(batch_size)
 
     def embed(self, x_query, x_key):
         """Views [b, S, S, C], the second one shuffled -> q, k [b, d], unit length, each in the order of its view."""

@@ -10,6 +10,8 @@ the next step's keys are made, which gives the same keys. Departure: one device 
 the paper spreads over 8 GPUs.
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -103,6 +105,9 @@ class MoCo(SSLModel):
         """InfoNCE, equation (1): q [b, d] finds k [b, d] among the queue as it was before this step's keys."""
         queue = self.queue.read()  # [K, d]
         return losses.info_nce(q, k, queue, self.temperature, constant_negatives=True)
+
+    def chance_loss(self, batch_size):
+        return (2 if self.symmetric else 1) * math.log(1 + self.queue.length)
 
     def _query(self, x):
         return self.projector(self.backbone(x, training=True), training=True)

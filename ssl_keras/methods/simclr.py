@@ -7,6 +7,8 @@ The loss is the mean over the 2B anchors, as in the paper's equation (1). The re
 that is `loss_scale=2`. LARS hides this factor for the weights, all but their decay; it does not for biases and norms.
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -61,6 +63,9 @@ class SimCLR(SSLModel):
         """Two views [b, S, S, C] -> z1, z2 [b, d]; both views share one batch's statistics, as in the released code."""
         z = self.projector(self.backbone(tf.concat([x1, x2], axis=0), training=True), training=True)
         return tf.split(z, 2)
+
+    def chance_loss(self, batch_size):
+        return self.loss_scale * math.log(2 * batch_size - 1)
 
     def contrast(self, z1, z2):
         """NT-Xent, equation (1), times `loss_scale`."""

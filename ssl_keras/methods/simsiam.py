@@ -125,6 +125,12 @@ class SimSiam(SSLModel):
         _, p3, z4, _ = second_pair
         return self.distance(p1, z2) / 2 + self.distance(p3, z4) / 2
 
+    def signs(self, x1, x2):
+        if self.predictor is None:
+            return {}
+        z = self.projector(self.backbone(x1, training=False), training=False)
+        return {"predictor_cosine": -losses.negative_cosine(self.predictor(z, training=False), z)}
+
     def distance(self, p, z):
         """D(p, stop_gradient(z)): minus the cosine (equation 1), or the cross-entropy of section 4.5."""
         z = tf.stop_gradient(z) if self.stop_gradient else z

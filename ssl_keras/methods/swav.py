@@ -17,7 +17,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.methods.base import SSLModel
 from ssl_keras.nn import heads
 from ssl_keras.nn.multi_crop import MultiCrop
-from ssl_keras.nn.prototypes import Prototypes, sinkhorn
+from ssl_keras.nn.prototypes import Prototypes, code_signs, sinkhorn
 from ssl_keras.nn.state import FeatureQueue
 
 
@@ -105,6 +105,14 @@ class SwAV(SSLModel):
         z = self.projector(tf.concat(self.crops(*views), axis=0), training=True)
         scores = tf.split(self.prototypes(z), len(views))
         return *(losses.l2_normalize(part) for part in tf.split(z, len(views))[:2]), *scores
+
+    def chance_loss(self, batch_size):
+        return math.log(self.prototypes.count)
+
+    def signs(self, x1, x2):
+        scores = [self.prototypes(self.projector(self.backbone(x, training=False), training=False)) for x in (x1, x2)]
+        codes = sinkhorn(scores[0], self.epsilon, self.sinkhorn_iterations)
+        return code_signs(codes, tf.nn.softmax(scores[1] / self.temperature))
 
     def swapped_prediction(self, scores, remembered, use_queue):
         """Equation (1), as the mean over all pairs of a large view's assignment and another view (section 3.2).

@@ -1,5 +1,7 @@
 """Prototypes: unit directions that embeddings are compared with, and their balanced assignment."""
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -73,3 +75,33 @@ def sinkhorn(scores, epsilon=0.05, iterations=3, used=None):
         log_q -= tf.reduce_logsumexp(log_q + absent, axis=0, keepdims=True)
         log_q -= tf.reduce_logsumexp(log_q, axis=1, keepdims=True)
     return tf.exp(log_q)
+
+
+def code_signs(codes: tf.Tensor, predictions: tf.Tensor) -> dict[str, float]:
+    """Numbers by which a collapse of codes is seen.
+
+    Args:
+        codes: of one view of some images, float [N, K]; rows sum to 1.
+        predictions: of another view of the same images, float [N, K].
+
+    Returns:
+        `code_entropy`, the mean entropy of a code, of at most 1; `mean_code_entropy`, the entropy of the mean code, of
+        about 1 at most (N images cannot fill more than N prototypes); `code_divergence`, KL(codes | predictions);
+        `prototypes_used`, the share of prototypes that are some image's first, of those that N images could use.
+    """
+    codes, predictions = tf.cast(codes, tf.float32), tf.cast(predictions, tf.float32)
+    count, number = codes.shape
+    mean = tf.reduce_mean(codes, axis=0)
+    used = len(set(tf.argmax(codes, axis=1).numpy().tolist()))
+    most = math.log(min(count, number))
+    divergence = tf.reduce_sum(codes * (_log(codes) - _log(predictions)), axis=1)
+    return {
+        "code_entropy": float(tf.reduce_mean(-tf.reduce_sum(codes * _log(codes), axis=1))) / math.log(number),
+        "mean_code_entropy": float(-tf.reduce_sum(mean * _log(mean))) / most if most else 1.0,
+        "code_divergence": float(tf.reduce_mean(divergence)),
+        "prototypes_used": used / min(count, number),
+    }
+
+
+def _log(shares):
+    return tf.math.log(tf.maximum(shares, 1e-12))

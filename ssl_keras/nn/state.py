@@ -4,6 +4,8 @@ All of it is weights of Keras layers, so it is saved and resumed with the method
 are the same on every replica.
 """
 
+import math
+
 import keras
 import tensorflow as tf
 
@@ -52,6 +54,13 @@ class MomentumEncoder(keras.layers.Layer):
         for copy, online in self._pairs():
             copy.assign(copy + (1.0 - momentum) * (online - copy))
 
+    def distance(self) -> float:
+        """|ξ - θ| / |θ|: how far the copy is behind, as a share of the online network's length."""
+        pairs = [(tf.convert_to_tensor(copy), tf.convert_to_tensor(online)) for copy, online in self._pairs()]
+        apart = sum(float(tf.reduce_sum(tf.square(copy - online))) for copy, online in pairs)
+        length = sum(float(tf.reduce_sum(tf.square(online))) for _, online in pairs)
+        return math.sqrt(apart / length) if length else 0.0
+
 
 def copied(model, name, reseed=False):
     """A clone of `model` whose variables' paths begin with `name`.
@@ -92,7 +101,7 @@ class FeatureQueue(keras.layers.Layer):
                 f"the length of the {name}, {length}, must be a multiple of the batch size {batch_size}: "
                 f"use {nearest}"
             )
-        self.length = length
+        self.length, self.age = length, length // batch_size  # steps for which a key stays
         self.keys = self.add_weight(
             shape=(length, dim), initializer=_random_directions, trainable=False, dtype="float32", name="keys"
         )

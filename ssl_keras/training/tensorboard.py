@@ -17,13 +17,19 @@ class TensorBoard(keras.callbacks.Callback):
         directory: the run's `tensorboard/`.
         view_images: () -> uint8 [H, W, 3], a grid of originals and views; written once. Another thread calls it, so
             that views are compiled while this one traces the first step.
+        histograms: () -> {name: numbers}, written after each epoch; None: there are none.
     """
 
     LOSS_EVERY = 20  # steps
 
-    def __init__(self, directory: str, view_images: Callable[[], np.ndarray]):
+    def __init__(
+        self,
+        directory: str,
+        view_images: Callable[[], np.ndarray],
+        histograms: Callable[[], dict[str, np.ndarray]] | None = None,
+    ):
         super().__init__()
-        self.directory, self.view_images = directory, view_images
+        self.directory, self.view_images, self.histograms = directory, view_images, histograms
 
     def on_train_begin(self, logs=None):
         self.writer = tf.summary.create_file_writer(self.directory)
@@ -45,9 +51,17 @@ class TensorBoard(keras.callbacks.Callback):
         with self.writer.as_default(step=steps_made(self.model)):
             for name, value in logs.items():
                 tf.summary.scalar(f"epoch/{name}", value)
+            for name, values in (self.histograms() if self.histograms else {}).items():
+                tf.summary.histogram(f"similarities/{name}", values)
             for variable in self.model.trainable_variables:
                 if len(variable.shape) > 1:
                     tf.summary.histogram(variable.path, keras.ops.convert_to_numpy(variable))
+        self.writer.flush()
+
+    def say(self, remark: str) -> None:
+        """Writes a sentence to the text tab."""
+        with self.writer.as_default(step=steps_made(self.model)):
+            tf.summary.text("doctor", remark)
         self.writer.flush()
 
     def on_train_end(self, logs=None):

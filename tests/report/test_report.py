@@ -76,7 +76,8 @@ def test_a_browser_shows_it_offline(report, browser, tmp_path, scheme, width):
     tab.locator("#mapbox").scroll_into_view_if_needed()
     place = tab.evaluate(
         """() => {
-          const map = document.getElementById("map_figure"), trace = map._fullData[0], box = map.getBoundingClientRect();
+          const map = document.getElementById("map_figure"), box = map.getBoundingClientRect();
+          const trace = map._fullData[0];
           const x = map._fullLayout.xaxis, y = map._fullLayout.yaxis;
           return [box.left + x._offset + x.l2p(trace.x[0]), box.top + y._offset + y.l2p(trace.y[0])];
         }"""

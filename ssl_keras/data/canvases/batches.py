@@ -95,6 +95,14 @@ def eval_batches(canvases: Canvases | StreamedCanvases, batch_size: int) -> tf.d
     return dataset.with_options(_options()).prefetch(4)
 
 
+def sample(canvases: Canvases | StreamedCanvases, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Up to n readable images spread evenly over the data, as stored [n, S, S, C], and their true sizes [n, 2]; the
+    same ones each time."""
+    rows = np.unique(np.linspace(0, len(canvases) - 1, min(n, len(canvases))).astype(np.int64))
+    found = list(eval_batches(canvases.subset(rows), 256).as_numpy_iterator())
+    return np.concatenate([batch["image"] for batch in found]), np.concatenate([batch["size"] for batch in found])
+
+
 def _gathered(canvases: Canvases, numbers: tf.data.Dataset, rows, batch_size: int | None) -> tf.data.Dataset:
     """Batches of canvases in memory: one NumPy gather per batch, no work per image."""
 

@@ -1,0 +1,55 @@
+"""What representations look like after each epoch: numbers by which a collapse is seen before a score shows it."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ssl_keras.scores import spectrum
+from ssl_keras.scores.neighbors import unit
+
+
+class Health(keras.callbacks.Callback):
+    """Adds to the epoch's logs what a fixed sample of training images looks like to the encoder.
+
+    Of the sample without augmentation: `effective_rank` (centered), `rankme` (uncentered), `feature_norm` (mean
+    length), `uniformity` (Wang and Isola, arXiv:2005.10242; -4 is even, 0 is collapsed). Of two views of each of some
+    images: `alignment` (mean squared distance of their unit-length features), and the numbers of the method's own
+    `signs`. `similarities` holds the cosines of positives and negatives, for a histogram. `drift` is how far a momentum
+    encoder is from its online network, as a share of its length.
+
+    Args:
+        sample: views of training images without augmentation, float32 [N, S, S, C] in [0, 1].
+        viewed: (canvases [B, S, S, C], sizes [B, 2]) of images whose views are compared, or None.
+    """
+
+    def __init__(self, sample: np.ndarray, viewed: tuple | None = None):
+        super().__init__()
+        self.sample, self.viewed, self.similarities = sample, viewed, {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        h = self._encoded(self.sample)
+        logs["effective_rank"] = spectrum.effective_rank(h)
+        logs["rankme"] = spectrum.rankme(h)
+        logs["feature_norm"] = float(np.linalg.norm(h, axis=1).mean())
+        logs["uniformity"] = spectrum.uniformity(h)
+        target = getattr(self.model, "target", None)
+        if hasattr(target, "distance"):
+            logs["drift"] = target.distance()
+        if self.viewed:
+            self._compare_views(logs)
+
+    def _compare_views(self, logs: dict) -> None:
+        canvases, sizes = self.viewed
+        x1, x2 = self.model.views(canvases, sizes, step=tf.constant(0, tf.int64))[:2]
+        h1, h2 = (unit(self._encoded(x)) for x in (x1, x2))
+        positives = (h1 * h2).sum(axis=1)
+        logs["alignment"] = float((2 - 2 * positives).mean())
+        negatives = (h1 @ h2.T)[~np.eye(len(h1), dtype=bool)]
+        self.similarities = {"positives": positives, "negatives": negatives}
+        logs |= {name: float(value) for name, value in self.model.signs(x1, x2).items()}
+
+    def _encoded(self, x) -> np.ndarray:
+        encoder = self.model.encoder
+        return np.concatenate(
+            [np.asarray(encoder(x[i : i + 256], training=False), np.float32) for i in range(0, len(x), 256)]
+        )
