@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ssl_keras.training.collapse import even_z_std
+from ssl_keras.training.spread import even_z_std
 from tests.methods import harness
 
 TINY = {"hidden_dim": 32, "projection_dim": 16}

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ssl_keras.training.collapse import even_z_std
+from ssl_keras.training.spread import even_z_std
 from tests.methods import harness
 
 TINY = {"projection_dim": 64, "predictor_dim": 16}

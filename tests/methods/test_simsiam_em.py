@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ssl_keras.training.collapse import even_z_std
+from ssl_keras.training.spread import even_z_std
 from tests.methods import harness
 
 TINY = {"projection_dim": 64, "predictor_dim": 16, "inner_steps": 1, "average": 0.8}
