@@ -1,4 +1,4 @@
-"""The whole way on built-in images, in minutes on a CPU: pretrain, train with labels, compare, export.
+"""The whole way on built-in images, in minutes on a CPU: pretrain, train with labels, compare, report, export.
 
 python -m tools.demo --workdir=runs/demo
 """
@@ -7,7 +7,7 @@ import os
 
 from absl import flags
 
-from ssl_keras import cli, run_folder
+from ssl_keras import cli
 from ssl_keras.config import Config
 
 cli.define_path("workdir", "runs/demo", "folder for the runs and what they leave")
@@ -21,35 +21,25 @@ def main():
     runs = {name: _settings(recipe, os.path.join(workdir, name)) for name, recipe in recipes.items()}
     from ssl_keras import experiment, preview
     from ssl_keras.build.encoder import shipped
-    from ssl_keras.evals import run, table
+    from ssl_keras.evals import table
     from ssl_keras.export import saved_model as saved_model_format
+    from ssl_keras.report import write
 
     preview.preview_views(runs["simclr"], os.path.join(workdir, "views.png"), images=8, draws=2)
     for name, settings in runs.items():
         print(f"\n{name} on {settings.data}: {settings.workdir}", flush=True)
         experiment.pretrain(settings)
 
-    print("\nscores on held-out scenes", flush=True)
-    encoders = {
-        "pixels": "pixels",
-        "random encoder": "random",
-        "pretrained (simclr)": "run",
-        "supervised": os.path.join(runs["supervised"].workdir, run_folder.ENCODER),
-    }
-    request = run.request_from(
-        {"workdir": runs["simclr"].workdir},
-        ",".join(encoders.values()),
-        "knn,linear",
-        None,
-    )
-    rows = run.evaluate(request)
-    names = {value: name for name, value in encoders.items()}
-    print(table.table([{**row, "encoder": names[row["encoder"]]} for row in rows]))
+    print("\nthe report, with scores on held-out scenes", flush=True)
+    request = write.Request({"workdir": runs["simclr"].workdir}, (runs["supervised"].workdir,))
+    report, scores = write.write(request)
+    rows = [row for row in scores.rows if row["eval"] in ("knn", "linear")]
+    print(table.table([{**row, "encoder": scores.title(row)} for row in rows]))
 
     saved_model = os.path.join(workdir, "saved_model")
     saved_model_format.write(shipped(runs["simclr"].workdir), saved_model, saved_model_format.Options())
     print(
-        f"\nviews:       {workdir}/views.png\nTensorBoard: tensorboard --logdir {workdir}\n"
+        f"\nreport:      {report}\nviews:       {workdir}/views.png\nTensorBoard: tensorboard --logdir {workdir}\n"
         f"SavedModel:  {saved_model}\nencoder:     {runs['simclr'].workdir}/encoder.keras"
     )
 

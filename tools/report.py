@@ -33,7 +33,8 @@ def main():
         args.test_examples,
         args.eval_crop,
     )
-    print(f"written: {write.write(request)}")
+    path, _ = write.write(request)
+    print(f"written: {path}")
 
 
 if __name__ == "__main__":

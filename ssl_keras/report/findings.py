@@ -185,7 +185,7 @@ class Finder:
             "Typical ones, one of each large group (TypiClust): for the first few labels": selection.typical(
                 x, SHOWN, seed
             ),
-            "Different ones that cover the data (k-centre): when you have some labels": selection.k_center(x, SHOWN),
+            "Different ones that cover the data (k-center): when you have some labels": selection.k_center(x, SHOWN),
         }
         groups = [Group(title, [self.tile(TRAIN, rows[i]) for i in found]) for title, found in chosen.items()]
         known = " The labels that they have were not used." if self.labeled else ""

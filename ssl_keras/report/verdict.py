@@ -56,7 +56,9 @@ class Gain(NamedTuple):
         return 1 if self.low > 0 else -1 if self.high < 0 else 0
 
     def __str__(self):
-        return f"{100 * abs(self.value):.1f} points ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
+        """Its size; whether it is more or less is said beside it."""
+        low, high = (self.low, self.high) if self.value >= 0 else (-self.high, -self.low)
+        return f"{100 * abs(self.value):.1f} points ({100 * low:.1f} to {100 * high:.1f})"
 
 
 class Verdict(NamedTuple):

@@ -44,11 +44,11 @@ class Request:
     crop: str = "center"
 
 
-def write(request: Request) -> str:
+def write(request: Request) -> tuple[str, Scores]:
     """Writes the report whole or not at all.
 
     Returns:
-        Its path.
+        Its path, and the scores that it shows.
 
     Raises:
         UserError: no finished run, an encoder or data that cannot be read, or an output path that is taken.
@@ -101,7 +101,7 @@ def write(request: Request) -> str:
     text = page.render(found, plain, figures.as_json(feature_map), gallery.captions(), gallery.sprite())
     with files.space_needed(os.path.dirname(output) or "."):
         files.write_text(output, text, page.is_report)
-    return output
+    return output, scores
 
 
 CONTENTS = [("verdict", "Verdict"), ("scores", "Scores"), ("health", "Health"), ("map", "Map")]

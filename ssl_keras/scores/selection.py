@@ -8,7 +8,7 @@ from ssl_keras.scores.neighbors import nearest, nearest_others, unit
 DUPLICATE = 0.13  # of the median distance to the nearest neighbor, below which two images are near-duplicates
 DENSITY_NEIGHBORS, OUTLIER_NEIGHBORS = 20, 10
 LARGEST_CLUSTERS, SMALLEST_CLUSTER = 500, 5  # of TypiClust
-ODD_SHARE = 0.01  # of the images, the farthest ones, which the k-centre choice leaves out
+ODD_SHARE = 0.01  # of the images, the farthest ones, which the k-center choice leaves out
 
 
 def distances(cosines: np.ndarray) -> np.ndarray:
