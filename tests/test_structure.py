@@ -16,7 +16,7 @@ FLOORS = [
     ["console", "run_folder", "distribute", "settings"],
     ["data.formats", "data.folders", "data.scenes", "data.reading", "data.axes"],
     ["data.source"],
-    ["data.reasons", "data.identity", "data.records"],
+    ["data.reasons", "data.identity", "data.records", "data.labels"],
     ["data.sources", "data.canvases"],
     ["data.splits"],
     ["chunked_loss"],

@@ -6,6 +6,7 @@ python -m tools.evaluate --workdir=runs/a --eval=knn,linear --encoder=run,random
 from absl import flags
 
 from ssl_keras import cli, evals
+from ssl_keras.data import sources
 from ssl_keras.errors import UserError
 
 cli.define(
@@ -48,6 +49,21 @@ flags.DEFINE_enum(
     "how images that are no squares become one: center: the central square, in the image's own proportions | squash: "
     "the whole image, squeezed",
 )
+flags.DEFINE_multi_string(
+    "probe_data",
+    [],
+    "labeled images to score on, in the place of those that the run was trained on, written as for --data; may be "
+    "given several times",
+)
+cli.define_path(
+    "labels", None, "a CSV file with the columns path and label; unset: the labels of the data, such as class folders"
+)
+flags.DEFINE_string(
+    "group_by",
+    None,
+    "a regular expression on the images' paths, such as 'patient_[0-9]+': images with the same text in it are never on "
+    "both sides, training and test",
+)
 flags.DEFINE_integer("test_examples", None, "score only the first so many test images; unset: all")
 cli.define_options("eval", evals.REGISTRY)
 cli.define_path("output", None, "also write all rows to this JSON file")
@@ -67,9 +83,15 @@ def main():
         args.output,
         cli.options_from_flags(evals.REGISTRY),
         args.eval_crop,
+        args.labels,
+        args.group_by,
+        [sources.absolute(data) for data in args.probe_data],
     )
     rows = run.evaluate(request)
-    print("\n".join([table.table(rows), *table.remarks(rows)]))
+    for data in dict.fromkeys(row["data"] for row in rows):
+        own = [row for row in rows if row["data"] == data]
+        heading = [f"\n{data}"] if len(own) < len(rows) else []
+        print("\n".join([*heading, table.table(own), *table.remarks(own)]))
     failures = table.failures(rows)
     if args.workdir and any("error" not in row for row in rows):
         print(f"written to {args.workdir}/evals/")

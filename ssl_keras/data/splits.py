@@ -1,9 +1,11 @@
 """Which part of the data is for training, which for testing."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 
+from ssl_keras.data.labels import from_csv, groups
 from ssl_keras.data.source import Source, subset
 from ssl_keras.data.sources import open_source
 from ssl_keras.errors import UserError
@@ -12,7 +14,13 @@ TEST_FRACTION = 0.2
 
 
 def train_and_test(
-    spec: str, data_dir: str | None = None, canvas_size: int | None = None, seed: int = 0, labeled: bool = True
+    spec: str,
+    data_dir: str | None = None,
+    canvas_size: int | None = None,
+    seed: int = 0,
+    labeled: bool = True,
+    labels: str | None = None,
+    group_by: str | None = None,
 ) -> tuple[Source, Source, str]:
     """Images to fit an evaluation on, images to score it on, and a note on where these come from.
 
@@ -22,11 +30,17 @@ def train_and_test(
 
     Args:
         labeled: whether labels are needed; else the data may be without, and where it has some, all is as with them.
+        labels: a CSV file with the labels, see `data.labels`; the test images are then a held-out part of those that
+            it names.
+        group_by: a regular expression: images in whose names it finds the same text are never on both sides.
 
     Raises:
-        UserError: labels are needed, and the data has none, or only one class.
+        UserError: labels are needed, and the data has none, or only one class; the labels or the groups do not fit the
+            images.
     """
     train = open_source(spec, "train", data_dir, canvas_size, seed)
+    if labels:
+        train = dataclasses.replace(from_csv(train, labels), has_test_split=False)
     if train.labels is None or not (train.labels >= 0).any():
         if not labeled:
             return _without_labels(train, spec, data_dir, canvas_size, seed)
@@ -41,12 +55,13 @@ def train_and_test(
         if test.labels is not None and (test.labels >= 0).any():
             train, test = _named(train, test)
             check_classes(train)
-            return _labeled(train), _labeled(test), f"test images: {test.name}"
+            train, note = _apart(train, test, group_by)
+            return _labeled(train), _labeled(test), f"test images: {test.name}{note}"
         why = f"{test.name} has no labels, so: "
 
     (train,) = _named(train)
     check_classes(train)
-    held_out = _held_out(train.labels, seed)
+    held_out = _held_out_groups(train, group_by, seed) if group_by else _held_out(train.labels, seed)
     kept = (train.labels >= 0) & ~held_out
     if not held_out.any():
         raise UserError(
@@ -54,7 +69,7 @@ def train_and_test(
         )
     where = "folder" if train.sorted_by_name else "data"
     note = (
-        f"{why}held-out {100 * TEST_FRACTION:.0f} % of the {where}'s images; "
+        f"{why}held-out {100 * TEST_FRACTION:.0f} % of the {where}'s images{', whole groups' * bool(group_by)}; "
         f"a pretraining run on the {where} saw them without labels"
     )
     return *_parts(train, kept, held_out), note
@@ -114,6 +129,42 @@ def _held_out(labels: np.ndarray, seed: int) -> np.ndarray:
         count = max(1, round(TEST_FRACTION * len(members))) if len(members) > 1 else 0
         held_out[members[:count]] = True
     return held_out
+
+
+def _held_out_groups(source: Source, group_by: str, seed: int) -> np.ndarray:
+    """About a fifth of the labeled images, whole groups, the classes in their shares as far as these allow."""
+    from sklearn.model_selection import StratifiedGroupKFold  # slow to import, and training does without
+
+    fine = np.flatnonzero(source.labels >= 0)
+    group = groups([source.describe(int(i)) for i in fine], group_by)
+    count = len(np.unique(group))
+    if count < 2:
+        raise UserError(
+            f"--group_by={group_by}: all {len(fine)} labeled images are of one group, so that none can be held out: "
+            "choose a pattern that tells them apart"
+        )
+    folds = StratifiedGroupKFold(min(round(1 / TEST_FRACTION), count), shuffle=True, random_state=seed % 2**32)
+    with warnings.catch_warnings():  # a class of fewer images than folds is fine
+        warnings.simplefilter("ignore", UserWarning)
+        _, chosen = next(folds.split(fine, source.labels[fine], group))
+    held_out = np.zeros(len(source), bool)
+    held_out[fine[chosen]] = True
+    return held_out
+
+
+def _apart(train: Source, test: Source, group_by: str | None) -> tuple[Source, str]:
+    """The training images of other groups than the test images', and a note on how many are left out."""
+    if not group_by:
+        return train, ""
+    both = groups([*map(train.describe, range(len(train))), *map(test.describe, range(len(test)))], group_by)
+    shared = np.isin(both[: len(train)], both[len(train) :])
+    if shared.all():
+        raise UserError(f"--group_by={group_by}: all training images are of groups that the test images have too")
+    if not shared.any():
+        return train, ""
+    kept = subset(train, np.flatnonzero(~shared), f"{train.name} (other groups)")
+    check_classes(kept)
+    return kept, f"; {int(shared.sum())} training images are left out, whose groups are among the test images"
 
 
 def _named(*parts: Source) -> list[Source]:

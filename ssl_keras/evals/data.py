@@ -30,6 +30,7 @@ class Data:
         dtype: pixel type that encoder files expect which do not say it themselves.
         crop: how images become squares, see `features.embedder`.
         keep: names of encoders whose features are kept from one evaluation to the next.
+        labels, group_by: see `splits.train_and_test`.
     """
 
     def __init__(
@@ -40,9 +41,13 @@ class Data:
         dtype: str | None = None,
         crop: str = "center",
         keep: tuple[str, ...] = (),
+        labels: str | None = None,
+        group_by: str | None = None,
     ):
         size = config.canvas_size or config.image_size
-        train, test, self.note = splits.train_and_test(config.data, config.data_dir, size, labeled=labeled)
+        train, test, self.note = splits.train_and_test(
+            config.data, config.data_dir, size, labeled=labeled, labels=labels, group_by=group_by
+        )
         examples = config.train_examples
         if examples and config.workdir:  # a run's own number may be more than the part that is left for training here
             examples = min(examples, len(train))

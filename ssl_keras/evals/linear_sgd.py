@@ -5,8 +5,8 @@ number beside a published one. Each is the protocol of its paper or code but for
 center crops, taken once, where the papers train on random crops and flips of each epoch. So it takes seconds, and
 accuracy is a little lower where images are few.
 
-Their constants are for the 1.28 million images of ImageNet. A protocol of small rates (DINO, MAE) ends long before it
-has converged on some thousands of images: give it more epochs, or read `linear`.
+Their constants are for the 1.28 million images of ImageNet. On some thousands of images most end long before they have
+converged, those with large batches or LARS first, which a row then says: give them more epochs, or read `linear`.
 """
 
 import dataclasses
@@ -24,6 +24,8 @@ from ssl_keras.evals.subject import Row, Subject
 from ssl_keras.words import nearest
 
 NEEDS = ("features", "labels")
+IMAGENET = 1_281_167  # images of the papers
+FEWER = 0.1  # share of the images that the papers' trainings see below which a row says so
 ROWS = 16_384  # features that are classified at a time
 
 
@@ -142,6 +144,11 @@ def _row(train: Features, test: Features, name: str, protocol: Protocol, seed: i
         raise UserError(f"protocol {name}: training diverged at a rate of {rate:g}: lower --linear_sgd_learning_rate")
     known = {"protocol": name, "learning_rate": rate, "epochs": protocol.epochs, "steps": classifier.steps}
     known |= {"batch_size": min(protocol.batch_size, len(train.x)), "held_out_top1": held_out}
+    if protocol.epochs * len(train.x) < FEWER * PROTOCOLS[name].epochs * IMAGENET:
+        known["caveat"] = (
+            "protocols for the 1.28 million images of ImageNet, which may end here before they have converged: "
+            "--linear_sgd_epochs gives them more, and linear does without"
+        )
     return Row("top1", accuracy, known | sizes(train, test))
 
 

@@ -3,7 +3,8 @@
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 from ssl_keras import files, methods, run_folder
 from ssl_keras.config import Config, read_run
@@ -30,6 +31,8 @@ class Request:
         output: a JSON file for all rows, or None.
         dtype: pixel type that encoder files expect which do not say it themselves, or None.
         crop: how images become squares: "center" or "squash", see `features.embedder`.
+        labels, group_by: see `data.splits.train_and_test`.
+        probes: data sets to evaluate on, one after another, in the place of the run's own; (): that one.
     """
 
     encoders: tuple[str, ...]
@@ -40,6 +43,9 @@ class Request:
     output: str | None = None
     dtype: str | None = None
     crop: str = "center"
+    labels: str | None = None
+    group_by: str | None = None
+    probes: tuple[str, ...] = ()
 
 
 def evaluate(request: Request, data: Data | None = None) -> list[dict]:
@@ -56,17 +62,34 @@ def evaluate(request: Request, data: Data | None = None) -> list[dict]:
         where there is one. Where an evaluation cannot be made of what was given, "top1" is None and "error" says why.
     """
     check(request)
-    data, rows = data or data_for(request), []
-    for found in _results(request, data):
-        rows += found
-        if request.config.workdir and "error" not in found[0]:  # what an earlier evaluation wrote stays
-            write(found, request.config.workdir)
-        if request.output:
-            files.write_json(request.output, rows, files.holds_rows)
-    means = seeds.pooled(rows, request.encoders, request.config.workdir)
-    if means and request.output:
-        files.write_json(request.output, rows + means, files.holds_rows)
-    return rows + means
+    rows: list[dict] = []
+    for asked in _each_probe(request):
+        own: list[dict] = []
+        for found in _results(asked, data or data_for(asked)):
+            own += found
+            if request.config.workdir and "error" not in found[0]:  # what an earlier evaluation wrote stays
+                write(found, request.config.workdir, "" if asked.config.data == request.config.data else _slug(asked))
+            if request.output:
+                files.write_json(request.output, rows + own, files.holds_rows)
+        rows += own + seeds.pooled(own, request.encoders, request.config.workdir)
+    if request.output:
+        files.write_json(request.output, rows, files.holds_rows)
+    return rows
+
+
+def _each_probe(request: Request) -> list[Request]:
+    """A request for each of the probe sets."""
+    own = request.config.data
+    changed = {name: {} if name == own else {"train_examples": None} for name in request.probes}  # a number of the own
+    return [
+        dataclasses.replace(request, config=dataclasses.replace(request.config, data=name, **change), probes=())
+        for name, change in changed.items()
+    ] or [request]
+
+
+def _slug(request: Request) -> str:
+    """The data of a request as a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", request.config.data.partition(":")[2] or request.config.data).strip("-") + "_"
 
 
 def data_for(request: Request, labeled: bool | None = None, keep: tuple[str, ...] = ()) -> Data:
@@ -78,7 +101,8 @@ def data_for(request: Request, labeled: bool | None = None, keep: tuple[str, ...
     """
     if labeled is None:
         labeled = any("labels" in REGISTRY.load(name).NEEDS for name in request.evaluations)
-    return Data(request.config, request.test_examples, labeled, request.dtype, request.crop, keep)
+    settings = request.dtype, request.crop, keep, request.labels, request.group_by
+    return Data(request.config, request.test_examples, labeled, *settings)
 
 
 def _results(request: Request, data: Data) -> Iterator[list[dict]]:
@@ -144,8 +168,8 @@ def layers_of(encoder: Encoder | None, wanted: tuple[str, ...]) -> list[str]:
     return [*encoder.contract.stages, stages.WHOLE] if "all" in wanted else list(wanted)
 
 
-def write(rows: list[dict], workdir: str) -> None:
-    """`evals/NAME.json` of a run: NAME is the evaluation, after encoder and layer where those are not its own.
+def write(rows: list[dict], workdir: str, probe: str = "") -> None:
+    """`evals/NAME.json` of a run: NAME is the evaluation, after encoder, layer and data where those are not its own.
 
     An encoder's file is named with its folder, and numbered where another encoder has the name already.
 
@@ -157,7 +181,7 @@ def write(rows: list[dict], workdir: str) -> None:
     encoder = "" if row["encoder"] == "run" else f"{_short(row['encoder'])}_"
     for number in itertools.count(1):
         again = f"{number}_" if number > 1 else ""
-        path = os.path.join(workdir, "evals", f"{encoder}{again}{layer}{row['eval']}.json")
+        path = os.path.join(workdir, "evals", f"{encoder}{again}{layer}{probe}{row['eval']}.json")
         if not os.path.exists(path) or _encoder_of(path) == row["encoder"]:
             return files.write_json(path, row if len(rows) == 1 else rows)
 
@@ -206,6 +230,9 @@ def request_from(
     output: str | None = None,
     options: dict[str, dict] | None = None,
     crop: str = "center",
+    labels: str | None = None,
+    group_by: str | None = None,
+    probes: Sequence[str] = (),
 ) -> Request:
     """The request of a command line.
 
@@ -214,7 +241,7 @@ def request_from(
         encoder, evaluations, layers: lists separated by commas.
         output: a JSON file; `~` in it and in an encoder's path is the home folder.
         options: {evaluation: fields of its `Options`}; others keep their defaults.
-        crop: see `Request`.
+        crop, labels, group_by, probes: see `Request`.
 
     Raises:
         UserError: an unknown evaluation, an option that it refuses, or a workdir without a finished run.
@@ -227,7 +254,7 @@ def request_from(
             raise UserError(f"{workdir!r} holds a run that has not finished: run its tools.pretrain command again")
         if given.get("data", config.data) != config.data:
             config = dataclasses.replace(config, train_examples=None)  # that number was said of the other data
-    elif "data" not in given:
+    elif "data" not in given and not probes:
         raise UserError("--data is missing: name the labeled images, or a run's --workdir")
     return Request(
         tuple(encoders),
@@ -238,6 +265,9 @@ def request_from(
         os.path.expanduser(output) if output else None,
         given.get("dtype"),
         crop,
+        labels or None,
+        group_by or None,
+        tuple(dict.fromkeys(probes)),
     )
 
 

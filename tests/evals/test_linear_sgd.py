@@ -89,6 +89,7 @@ def test_several_protocols_are_a_row_each_and_the_batch_is_no_larger_than_the_da
     rows = merged(linear_sgd.evaluate(Subject(lambda: (train, test)), options))
     assert [row["protocol"] for row in rows] == ["moco", "mae"]
     assert [(row["batch_size"], row["steps"]) for row in rows] == [(100, 2), (100, 2)]
+    assert all("before they have converged" in row["caveat"] for row in rows)
 
 
 def test_a_class_of_the_test_images_alone_counts_as_wrong():

