@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
@@ -101,24 +100,22 @@ def _accuracies(subject: Subject, probe: linear.Fitted, chosen: np.ndarray, opti
     encode = tf.function(lambda views: tf.cast(subject.encoding.encode(views), tf.float32), reduce_retracing=True)
     right = np.zeros((len(options.names), len(options.severities)))
     done = 0
-    with (
-        ThreadPoolExecutor() as threads,
-        Bar("scoring corrupted images", len(chosen) * right.size) as bar,
-    ):
+    with Bar("scoring corrupted images", len(chosen) * right.size) as bar:
         for places, views, labels in _views(subject, chosen):
             for cell in np.ndindex(*right.shape):
-                name, severity = options.names[cell[0]], options.severities[cell[1]]
-
-                def corrupted(place, view, name=name, severity=severity):
-                    rng = corruptions.generator(subject.seed, int(place), name, severity)
-                    return corruptions.corrupt(view, name, severity, rng)
-
-                x = encode(tf.constant(np.stack(list(threads.map(corrupted, places, views))))).numpy()
+                change = options.names[cell[0]], options.severities[cell[1]]
+                x = encode(tf.constant(_corrupted(views, places, *change, subject.seed))).numpy()
                 classes = probe.classes[probe.classifier.logits(x).argmax(axis=1)]
                 right[cell] += (classes == labels).sum()
                 done += len(views)
                 bar.show(done)
     return right / len(chosen)
+
+
+def _corrupted(views: np.ndarray, places: np.ndarray, name: str, severity: int, seed: int) -> np.ndarray:
+    """Corrupted views; random numbers depend on each image's place, not on the batch that it is in."""
+    draws = (corruptions.generator(seed, int(place), name, severity) for place in places)
+    return np.stack([corruptions.corrupt(view, name, severity, rng) for view, rng in zip(views, draws)])
 
 
 def _views(subject: Subject, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:

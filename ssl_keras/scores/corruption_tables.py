@@ -90,13 +90,18 @@ def disk(radius: float, deviation: float) -> np.ndarray:
 
 
 @functools.cache
-def magnifying(side: int, zoom: float) -> np.ndarray:
-    """Linear interpolation [side, side] that magnifies a line's middle: `scipy.ndimage.zoom` of it, cut to the side."""
+def magnifying(side: int, zoom: float) -> tuple[np.ndarray, np.ndarray]:
+    """Linear interpolation that magnifies a line's middle, as `scipy.ndimage.zoom` of it, cut to the side.
+
+    Returns:
+        For each place of the result the first of the two places, int [side], that it lies between, and the share of
+        the second one, float64 [side].
+    """
     middle = int(np.ceil(side / zoom))
-    first = (side - middle) // 2
-    magnified = ndimage.zoom(np.eye(side)[first : first + middle], (zoom, 1), order=1)
-    cut = (len(magnified) - side) // 2
-    return magnified[cut : cut + side]
+    magnified = round(middle * zoom)
+    places = np.linspace(0, middle - 1, magnified)[(magnified - side) // 2 :][:side] + (side - middle) // 2
+    first = np.minimum(places.astype(int), side - 2)
+    return first, places - first
 
 
 @functools.cache

@@ -154,8 +154,11 @@ def _zoom_blur(x, zooms, rng):
 
 def _zoomed(x: np.ndarray, zoom: float) -> np.ndarray:
     """The middle of an image [H, W, C], magnified to its size."""
-    down, right = (magnifying(side, zoom) for side in x.shape[:2])
-    return np.moveaxis(down @ np.moveaxis(x, 2, 0) @ right.T, 0, 2)
+    for axis in (0, 1):
+        first, share = magnifying(x.shape[axis], zoom)
+        share = share[:, np.newaxis, np.newaxis] if axis == 0 else share[:, np.newaxis]
+        x = x.take(first, axis) * (1 - share) + x.take(first + 1, axis) * share
+    return x
 
 
 # Weather
@@ -207,12 +210,7 @@ def _fog(x, strength_decay, rng):
 
 
 def _cloud(shape: tuple[int, int], decay: float, rng: np.random.Generator) -> np.ndarray:
-    """A random landscape of diamonds and squares, [H, W, 1] in [0, 1].
-
-    Args:
-        shape: H and W.
-        decay: by which the roughness shrinks at each halving of the step; a small one makes a rough cloud.
-    """
+    """A landscape of random heights by diamonds and squares, [H, W, 1] in [0, 1]; a small decay makes it rough."""
     side = 1 << (max(shape) - 1).bit_length()
     heights = np.zeros((side, side))
     step, roughness = side, 100.0
