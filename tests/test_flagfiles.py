@@ -15,7 +15,8 @@ from ssl_keras.build import optimizer as build_optimizer
 from tests.methods import harness
 
 ROOT = pathlib.Path(__file__).parent.parent
-FLAGFILES = sorted((ROOT / "flags").glob("**/*.flags"))
+EVALS = ROOT / "flags" / "evals"  # of tools.evaluate: see tests/evals/test_flagfiles.py
+FLAGFILES = sorted(path for path in (ROOT / "flags").glob("**/*.flags") if path.parent != EVALS)
 
 
 def read(path):

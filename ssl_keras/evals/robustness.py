@@ -76,12 +76,8 @@ def evaluate(subject: Subject, options: Options) -> list[Row]:
     found = _accuracies(subject, probe, chosen, options)  # [corruptions, severities]
     known = {"severities": list(options.severities), "corrupted_examples": len(chosen), "C": probe.c}
     known |= sizes(train, test)
-    mean = float(found.mean())
-    rows = [
-        Row("clean", clean, {"corruptions": list(options.names)} | known),
-        Row("mean", mean, {"corruptions": list(options.names)} | known),
-        Row("kept", mean / clean if clean else 0.0, {"corruptions": list(options.names)} | known),
-    ]
+    mean, of_all = float(found.mean()), {"corruptions": list(options.names)} | known
+    rows = [Row("clean", clean, of_all), Row("mean", mean, of_all), Row("kept", mean / clean if clean else 0.0, of_all)]
     for name, by_severity in zip(options.names, found):
         conditions = {"corruption": name, "top1_by_severity": by_severity.tolist()} | known
         rows.append(Row("top1", float(by_severity.mean()), conditions))
