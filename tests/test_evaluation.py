@@ -173,10 +173,9 @@ def test_what_cannot_be_asked_is_refused(tmp_path, monkeypatch, encoder, evaluat
         )
 
 
-class Encoded:
-    """What `online_knn` needs of a method: its encoder."""
-
-    encoder = staticmethod(lambda images, training: keras.ops.mean(images, axis=(1, 2)))
+def encoded(images, training):
+    """An encoder: the mean color."""
+    return keras.ops.mean(images, axis=(1, 2))
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 0, 1], [0, 1, -1, -1], [7, 1_000_000, 7, -1]])
@@ -184,7 +183,7 @@ def test_two_labelled_images_are_enough_for_scores_while_training(tmp_path, labe
     np.save(tmp_path / "a.npy", np.zeros((4, 16, 16, 3), np.uint8))
     np.save(tmp_path / "a.labels.npy", labels)
     canvases = load_canvases(open_source(f"npy:{tmp_path}/a.npy"), CanvasSpec(16, 3, "uint8"))
-    assert 0 <= online.online_knn(Config(image_size=16), Encoded, canvases)() <= 1
+    assert 0 <= online.online_knn(Config(image_size=16), encoded, canvases)() <= 1
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 0], [0, -1, -1, -1], [-1, -1, -1, -1]])
@@ -193,4 +192,4 @@ def test_scores_while_training_need_two_classes(tmp_path, labels):
     np.save(tmp_path / "a.labels.npy", labels)
     canvases = load_canvases(open_source(f"npy:{tmp_path}/a.npy"), CanvasSpec(16, 3, "uint8"))
     with pytest.raises(ValueError, match="--knn_every needs labeled images of two classes"):
-        online.online_knn(Config(image_size=16), Encoded, canvases)
+        online.online_knn(Config(image_size=16), encoded, canvases)
