@@ -109,9 +109,7 @@ class Options:
             raise UserError(f"--linear_sgd_protocol names nothing; known: {', '.join(PROTOCOLS)}")
         for name in ("epochs", "batch_size", "learning_rate"):
             if not 0 <= getattr(self, name) < np.inf:
-                raise UserError(
-                    f"--linear_sgd_{name} must be at least 0 (the protocol's), got {getattr(self, name):g}"
-                )
+                raise UserError(f"--linear_sgd_{name} must be at least 0 (the protocol's), got {getattr(self, name):g}")
 
     def settled(self, protocol: Protocol) -> Protocol:
         """A protocol with what is set here."""
@@ -219,9 +217,7 @@ def _network(dimension: int, classes: int, normalized: bool, seed: int) -> keras
     initial = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
     x = features = keras.Input((dimension,), dtype="float32")
     if normalized:  # PyTorch's momentum of 0.1
-        norm = keras.layers.BatchNormalization(
-            momentum=0.9, epsilon=1e-6, center=False, scale=False, dtype="float32"
-        )
+        norm = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-6, center=False, scale=False, dtype="float32")
         x = norm(x)
     logits = keras.layers.Dense(classes, kernel_initializer=initial, dtype="float32", name="classifier")(x)
     return keras.Model(features, logits)

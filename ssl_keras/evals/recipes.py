@@ -54,10 +54,15 @@ class Recipe:
 
 
 RECIPES = {
-    # Ours, for some hundreds to ten thousand images on a small machine.
+    # Ours, for some hundreds to ten thousand images on a small machine. Chosen by the accuracy on 200 held-out of 1,000
+    # training images, with resnet8: rate and optimizer on CIFAR-10 from scratch (AdamW at 0.001, 0.004 and 0.016: 28,
+    # 37 and 42 %; SGD at 0.05 and 0.2: 38 and 44 %) and on the built-in scenes after SimCLR (AdamW at 0.004, 0.016 and
+    # 0.04: 78, 95 and 98 %; SGD at 0.05 and 0.2: 58 and 92 %); the smallest crop on CIFAR-10 (0.08, 0.2, 0.5 and 0.8 of
+    # the image: 40, 41, 44 and 45 %). With or without layer decay it is the same within 1 %. The rate is not the
+    # highest, for larger networks.
     "small": Recipe(
-        "adamw", (4e-3,), 40, fewest_steps=300, batch_size=64, warmup=0.1, weight_decay=0.05, layer_decay=0.75,
-        view=Policy(crop_area=(0.35, 1.0)),
+        "adamw", (1.6e-2,), 40, fewest_steps=300, batch_size=64, warmup=0.1, weight_decay=0.05, layer_decay=0.75,
+        view=Policy(crop_area=(0.5, 1.0)),
     ),
     # Chen et al., 2020, arXiv:2002.05709, appendix B.5: no warm-up, no regularization; the first layers are trained as
     # the last. 60 epochs for 1 % of the labels and 30 for 10 %.
