@@ -118,13 +118,18 @@ def op_strip(
     return np.asarray(picture)
 
 
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """An image [H, W, C] in [0, 1] as uint8 [H, W, 3]; of other than three or more channels the first is shown."""
+    pixels = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
+    return pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
+
+
 def tile(image: np.ndarray, side: int) -> np.ndarray:
-    """One image [S, S, C] in [0, 1] as uint8 [side, side, 3]; of other than three or more channels the first is shown.
+    """One image [S, S, C] in [0, 1] as uint8 [side, side, 3], see `as_rgb`.
 
     Enlarged without smoothing, so that pixels are seen as they are; where that would make them uneven, with it.
     """
-    pixels = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
-    pixels = pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
+    pixels = as_rgb(image)
     even = side % len(pixels) == 0 or side >= 4 * len(pixels)
     resampling = Image.Resampling.NEAREST if even else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(pixels).resize((side, side), resampling))

@@ -7,6 +7,7 @@ of the training features.
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.special import softmax
@@ -140,6 +141,28 @@ def out_of_fold(features: Features, c: float, seed: int) -> tuple[np.ndarray, np
             logits = classifier.logits(features.x[held]).astype(np.float64)
             found[np.ix_(held, known)] = softmax(logits, axis=1)
     return found, classes
+
+
+def best_rate(
+    rates: Sequence[float], labels: np.ndarray, seed: int, score: Callable[[float, np.ndarray, np.ndarray], float]
+) -> tuple[float, float | None]:
+    """The best of some learning rates on held-out rows, and its score there.
+
+    A single rate is taken unscored. Where nothing can be held out it is the middle one; of equal ones the first.
+
+    Args:
+        labels: of the training rows, int [N].
+        seed: of the choice of the held-out ones.
+        score: (rate, rows to fit to, held-out rows) -> accuracy on these.
+    """
+    if len(rates) == 1:
+        return rates[0], None
+    fit, held = split(labels, seed)
+    if not len(held):
+        return rates[len(rates) // 2], None
+    scores = [score(rate, fit, held) for rate in rates]
+    best = int(np.argmax(scores))
+    return rates[best], scores[best]
 
 
 def split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from ssl_keras.data.canvases.order import epoch_order
 from ssl_keras.errors import UserError
 from ssl_keras.evals import linear
 from ssl_keras.evals.features import Features, check, sizes
+from ssl_keras.evals.few import part
 from ssl_keras.evals.subject import Row, Subject
 from ssl_keras.words import nearest
 
@@ -151,19 +152,13 @@ def _row(train: Features, test: Features, name: str, protocol: Protocol, seed: i
 
 
 def chosen_rate(train: Features, protocol: Protocol, seed: int) -> tuple[float, float | None]:
-    """The protocol's learning rate, and the accuracy on held-out training rows by which it was chosen of several.
+    """The protocol's learning rate, and the accuracy on held-out training rows by which it was chosen of several, see
+    `linear.best_rate`."""
 
-    Where nothing can be held out it is the middle one; of equal ones the first.
-    """
-    if len(protocol.rates) == 1:
-        return protocol.rates[0], None
-    fit, held = linear.split(train.labels, seed)
-    if not len(held):
-        return protocol.rates[len(protocol.rates) // 2], None
-    fit_part, held_part = (Features(train.x[rows], train.labels[rows]) for rows in (fit, held))
-    scores = [fitted(fit_part, protocol, rate, seed).accuracy(held_part) or 0.0 for rate in protocol.rates]
-    best = int(np.argmax(scores))
-    return protocol.rates[best], scores[best]
+    def score(rate: float, fit: np.ndarray, held: np.ndarray) -> float:
+        return fitted(part(train, fit), protocol, rate, seed).accuracy(part(train, held)) or 0.0
+
+    return linear.best_rate(protocol.rates, train.labels, seed, score)
 
 
 @dataclasses.dataclass(frozen=True)

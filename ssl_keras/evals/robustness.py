@@ -117,9 +117,7 @@ def _corrupted(views: np.ndarray, places: np.ndarray, name: str, severity: int, 
 def _views(subject: Subject, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Places, views float32 [B, S, S, C] and labels of the chosen test images, as the encoder sees them."""
     view = embedder(lambda views: views, *subject.encoding[1:])
-    taken = np.zeros(len(subject.images[1]), bool)
-    taken[chosen] = True
-    stream = batches.eval_batches(subject.images[1], BATCH).unbatch().enumerate()
-    stream = stream.filter(lambda place, _: tf.gather(taken, place)).batch(BATCH)
-    for places, batch in stream:
-        yield places.numpy(), view(batch["image"], batch["size"]).numpy(), batch["label"].numpy()
+    _, test = subject.features
+    images = subject.images[1].subset(test.rows[chosen])  # no other image is read
+    for start, batch in zip(range(0, len(chosen), BATCH), batches.eval_batches(images, BATCH)):
+        yield chosen[start : start + BATCH], view(batch["image"], batch["size"]).numpy(), batch["label"].numpy()

@@ -1,5 +1,7 @@
 """The rows of an evaluation as a person reads them."""
 
+from collections.abc import Callable
+
 from ssl_keras.encoders import stages
 from ssl_keras.evals import label_efficiency
 
@@ -27,9 +29,13 @@ def table(rows: list[dict]) -> str:
         for name in names:
             values = (f"{cells.get((name, column), ''):>{width}}" for column, width in chosen)
             lines.append(f"{name:<{left}}" + "".join(values))
-    caveats = {row["eval"]: row["caveat"] for row in rows if "caveat" in row}
-    lines += [f"{evaluation}: {caveat}" for evaluation, caveat in caveats.items()]
-    return "\n".join(lines)
+    return "\n".join(lines + caveats(rows))
+
+
+def caveats(rows: list[dict]) -> list[str]:
+    """What is to be known of an evaluation of the run's method, each once."""
+    found = {row["eval"]: row["caveat"] for row in rows if "caveat" in row}
+    return [f"{evaluation}: {caveat}" for evaluation, caveat in found.items()]
 
 
 def _blocks(widths: list[int]) -> list[tuple[int, int]]:
@@ -69,12 +75,17 @@ def _varied(rows: list[dict]) -> list[str]:
     return told
 
 
-def remarks(rows: list[dict]) -> list[str]:
-    """What the first encoder saves in labels, beside each other one, where curves of label efficiency are there."""
+def remarks(rows: list[dict], named: Callable[[dict], str] | None = None) -> list[str]:
+    """What the first encoder saves in labels, beside each other one, where curves of label efficiency are there.
+
+    Args:
+        named: how the encoder of a row is called; None: as in the table.
+    """
+    named = named or _row_name
     curves: dict[str, list[dict]] = {}
     for row in rows:
         if row["eval"] == "label_efficiency" and "error" not in row:
-            curves.setdefault(_row_name(row), []).append({**row, "encoder": _row_name(row)})
+            curves.setdefault(named(row), []).append({**row, "encoder": named(row)})
     first, *others = curves.values() if curves else [None]
     return [label_efficiency.saved(first, other) for other in others]
 

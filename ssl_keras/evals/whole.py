@@ -106,22 +106,15 @@ def _labeled(canvases):
 
 
 def chosen(encoder: Encoder, canvases, recipe: Recipe, seed: int, crop: str = "center") -> Trained:
-    """`train`, with the best of the recipe's learning rates on a held-out fifth of the images, where it has several.
+    """`train`, with the best of the recipe's learning rates on held-out images, where it has several: see
+    `linear.best_rate`."""
 
-    Where nothing can be held out it is the middle one; of equal ones the first.
-    """
-    if len(recipe.rates) == 1:
-        return train(encoder, canvases, recipe, seed)
-    fit, held = linear.split(canvases.labels, seed)
-    best, held_out = len(recipe.rates) // 2, None
-    if len(held):
-        scores = []
-        for rate in recipe.rates:
-            trained = train(encoder, canvases.subset(fit), dataclasses.replace(recipe, rates=(rate,)), seed)
-            scores.append(_or_nothing(trained, canvases.subset(held), crop))
-        best = int(np.argmax(scores))
-        held_out = scores[best]
-    trained = train(encoder, canvases, dataclasses.replace(recipe, rates=(recipe.rates[best],)), seed)
+    def score(rate: float, fit: np.ndarray, held: np.ndarray) -> float:
+        trained = train(encoder, canvases.subset(fit), dataclasses.replace(recipe, rates=(rate,)), seed)
+        return _or_nothing(trained, canvases.subset(held), crop)
+
+    rate, held_out = linear.best_rate(recipe.rates, canvases.labels, seed, score)
+    trained = train(encoder, canvases, dataclasses.replace(recipe, rates=(rate,)), seed)
     return dataclasses.replace(trained, held_out=held_out)
 
 

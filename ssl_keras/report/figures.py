@@ -6,8 +6,6 @@ import os
 import numpy as np
 import plotly.graph_objects as go
 
-from ssl_keras.config import read_run
-from ssl_keras.evals import seeds
 from ssl_keras.report.scores import Scores
 from ssl_keras.scores import spectrum
 
@@ -25,11 +23,10 @@ CLASSES = 20  # that have a color of their own
 def curves(scores: Scores) -> dict[str, go.Figure]:
     """By number of epochs: what was logged while the run trained, and runs of the same method that it is compared
     with."""
-    runs = {"this run": scores.config.workdir}
-    for name in scores.against:
-        if seeds.is_run(name) and read_run(name).method == scores.config.method:
-            runs[os.path.basename(os.path.abspath(name))] = name
-    logs = {name: _metrics(folder) for name, folder in runs.items()}
+    logs = {"this run": _metrics(scores.config.workdir)}
+    for name, config in scores.runs.items():
+        if name != "run" and config.method == scores.config.method:
+            logs[scores.folder(name)] = _metrics(name)
     found = {}
     for key, title in CURVES.items():
         figure = go.Figure()

@@ -1,6 +1,7 @@
 """What a person should look at: images, chosen by the features and by the linear probe."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -67,10 +68,7 @@ class Finder:
         """An image by its place among the features of TRAIN or TEST; its text is its class unless another is given."""
         features = (self.train, self.test)[which]
         row = int(features.rows[place])
-        return Tile(self.gallery.add(which, row), self.name(which, row) if text is None else text, mark)
-
-    def name(self, which: int, row: int) -> str:
-        return self.gallery.label(which, row)
+        return Tile(self.gallery.add(which, row), self.gallery.label(which, row) if text is None else text, mark)
 
     def neighbors(self) -> Section:
         """The training images that are nearest to some test images."""
@@ -105,7 +103,7 @@ class Finder:
             if self.labeled:
                 labels, counts = np.unique(self.test.labels[members], return_counts=True)
                 row = int(self.test.rows[members[self.test.labels[members] == labels[counts.argmax()]][0]])
-                title += f", {100 * counts.max() / len(members):.0f} % {self.name(TEST, row)}"
+                title += f", {100 * counts.max() / len(members):.0f} % {self.gallery.label(TEST, row)}"
             groups.append(Group(title, [self.tile(TEST, place) for place in members[np.argsort(apart)][:SHOWN]]))
         text = ["Groups that k-means finds in the features of the test images: for each the most typical images."]
         return Section("clusters", "Clusters", text, groups)
@@ -119,7 +117,7 @@ class Finder:
         wrong = wrong[np.argsort(-shares[wrong].max(axis=1), kind="stable")]
         tiles = []
         for place in wrong[:SHOWN]:
-            true, other = self.name(TEST, int(self.test.rows[place])), self._class(said[place])
+            true, other = self.gallery.label(TEST, int(self.test.rows[place])), self.gallery.class_name(said[place])
             tiles.append(self.tile(TEST, place, f"{true}, not {other} ({100 * shares[place].max():.0f} %)"))
         text = [
             f"The linear classifier is wrong about {len(wrong):,} of {len(self.test.x):,} test images. About these it "
@@ -135,8 +133,8 @@ class Finder:
         doubted = order[margins[order] < 0]
         tiles = []
         for place in doubted[:SHOWN]:
-            says = self._class(classes[shares[place].argmax()])
-            own = self.name(TRAIN, int(self.train.rows[place]))
+            says = self.gallery.class_name(classes[shares[place].argmax()])
+            own = self.gallery.label(TRAIN, int(self.train.rows[place]))
             tiles.append(self.tile(TRAIN, place, f"{own}? or {says} ({100 * shares[place].max():.0f} %)"))
         text = [
             f"A linear classifier that has not seen the image would give another label to {len(doubted):,} of "
@@ -148,8 +146,8 @@ class Finder:
     def near_duplicates(self) -> Section:
         """Groups of images that nearly agree, also over the border of training and test, and what these do to the
         score."""
-        x, which, places, note = self._together()
-        first = selection.near_duplicates(x)
+        (cosines, rows), which, places, note = self._together
+        first = selection.near_duplicates(cosines, rows)
         members = [np.flatnonzero(first == group) for group in np.unique(first[_repeated(first)])]
         members.sort(key=len, reverse=True)
         groups = [
@@ -157,7 +155,7 @@ class Finder:
             for group in members[: QUERIES + SHOWN]
         ]
         count = sum(map(len, members))
-        text = [f"{count:,} of {len(x):,} images{note} have a near-duplicate, by their features."]
+        text = [f"{count:,} of {len(rows):,} images{note} have a near-duplicate, by their features."]
         in_training = {int(i) for group in members if (which[group] == TRAIN).any() for i in group if which[i] == TEST}
         leaked = np.array(sorted(int(places[i]) for i in in_training), np.int64)
         text.append(f"{len(leaked):,} of them are test images with a near-duplicate among the training images.")
@@ -172,14 +170,15 @@ class Finder:
 
     def outliers(self) -> Section:
         """Images that are farthest from all others."""
-        x, which, places, note = self._together()
-        odd = np.argsort(-selection.outlier_distances(x), kind="stable")[:SHOWN]
-        text = [f"These are farthest from their nearest neighbors, of {len(x):,} images{note}. Do they belong here?"]
+        (cosines, _), which, places, note = self._together
+        odd = np.argsort(-selection.outlier_distances(cosines), kind="stable")[:SHOWN]
+        among = f"of {len(which):,} images{note}"
+        text = [f"These are farthest from their nearest neighbors, {among}. Do they belong here?"]
         return Section("outliers", "Outliers", text, [Group("", [self._either(which, places, i) for i in odd])])
 
     def label_next(self) -> Section:
         """Training images to label first."""
-        rows = _evenly(len(self.train.x), COMPARED)
+        rows = evenly(len(self.train.x), COMPARED)
         x, seed = self.train.x[rows], self.subject.seed
         chosen = {
             "Typical ones, one of each large group (TypiClust): for the first few labels": selection.typical(
@@ -192,18 +191,16 @@ class Finder:
         text = [f"If you can label a few training images only, label these.{known}"]
         return Section("next", "Label these next", text, groups)
 
-    def _class(self, label: int) -> str:
-        names = self.gallery.canvases[TRAIN].class_names
-        return names[label] if names else str(label)
-
-    def _together(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-        """Features of training and test images [N, D], which they are [N], their places there [N], and a note."""
-        places = [_evenly(len(features.x), COMPARED // 2) for features in (self.train, self.test)]
+    @cached_property
+    def _together(self) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray, str]:
+        """Of training and test images: their nearest others (`selection.neighbors_of`), which of both they are [N],
+        their places there [N], and a note."""
+        places = [evenly(len(features.x), COMPARED // 2) for features in (self.train, self.test)]
         x = np.concatenate([self.train.x[places[TRAIN]], self.test.x[places[TEST]]])
         which = np.repeat([TRAIN, TEST], [len(places[TRAIN]), len(places[TEST])])
         whole = len(x) == len(self.train.x) + len(self.test.x)
         note = "" if whole else f" (a part of {len(self.train.x) + len(self.test.x):,}, evenly spread)"
-        return x, which, np.concatenate(places), note
+        return selection.neighbors_of(x), which, np.concatenate(places), note
 
     def _either(self, which: np.ndarray, places: np.ndarray, i: int) -> Tile:
         tile = self.tile(int(which[i]), int(places[i]))
@@ -215,7 +212,7 @@ def _repeated(values: np.ndarray) -> np.ndarray:
     return np.bincount(values, minlength=len(values))[values] > 1
 
 
-def _evenly(count: int, most: int) -> np.ndarray:
+def evenly(count: int, most: int) -> np.ndarray:
     """At most so many of the numbers below `count`, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)) if count else np.arange(0)
 
@@ -223,7 +220,7 @@ def _evenly(count: int, most: int) -> np.ndarray:
 def _spread(features: Features, number: int) -> np.ndarray:
     """Images of as many classes as there are, one of each in turn; evenly spread where there are no labels."""
     if (features.labels < 0).any():
-        return _evenly(len(features.x), number)
+        return evenly(len(features.x), number)
     each = [np.flatnonzero(features.labels == label) for label in np.unique(features.labels)]
     turns = [members[turn] for turn in range(number) for members in each if turn < len(members)]
     return np.array(turns[:number])

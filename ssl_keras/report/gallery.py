@@ -10,6 +10,7 @@ from PIL import Image
 from ssl_keras.data.canvases import batches
 from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.evals.data import Data, Images
+from ssl_keras.figures import as_rgb
 
 SIDE, COLUMNS, QUALITY = 48, 64, 75  # pixels of a thumbnail, thumbnails in a row of the sprite, of the JPEG
 BEHIND = 127  # gray beside an image that is no square
@@ -37,7 +38,11 @@ class Gallery:
 
     def label(self, part: int, row: int) -> str:
         """The name of an image's class, "" where it has none."""
-        names, label = self.canvases[part].class_names, int(self.canvases[part].labels[row])
+        return self.class_name(int(self.canvases[part].labels[row]))
+
+    def class_name(self, label: int) -> str:
+        """The name of a class, "" for none (-1)."""
+        names = self.canvases[TRAIN].class_names
         return "" if label < 0 else names[label] if names else str(label)
 
     def captions(self) -> list[list[str]]:
@@ -70,16 +75,13 @@ class Gallery:
 
 
 def thumbnail(image: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """uint8 [SIDE, SIDE, 3] of a squashed canvas [S, S, C] in [0, 1], in its true proportions; of other than three or
-    more channels the first is shown.
+    """uint8 [SIDE, SIDE, 3] of a squashed canvas [S, S, C] in [0, 1], in its true proportions, see `figures.as_rgb`.
 
     Args:
         size: the image's true height and width, px.
     """
-    pixels = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
-    pixels = pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
     height, width = (max(1, round(SIDE * side / max(size))) for side in size)
-    small = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
+    small = np.asarray(Image.fromarray(as_rgb(image)).resize((width, height), Image.Resampling.BICUBIC))
     full = np.full((SIDE, SIDE, 3), BEHIND, np.uint8)
     top, left = (SIDE - height) // 2, (SIDE - width) // 2
     full[top : top + height, left : left + width] = small

@@ -11,6 +11,7 @@ from ssl_keras.evals.subject import Subject
 
 BASELINES = ("random", "pixels")
 KINDS = ("run", "other", "supervised", *BASELINES)  # of encoders, in the order of tables
+SUPERVISED = "supervised"  # the method that is trained with labels
 CLUSTERS = 10  # where no classes say how many
 
 
@@ -23,16 +24,14 @@ class Scores:
         data: the images.
         subject: the run's encoder on them.
         rows: a row for each encoder and evaluation, as `evals.run.evaluate` gives them; means of seeds are among them.
-        supervised: names of encoders that were trained with labels.
-        against: names of other encoders.
+        runs: the settings of the run ("run") and of other runs, by the names of their encoders.
     """
 
     config: Config
     data: Data
     subject: Subject
     rows: list[dict]
-    supervised: tuple[str, ...]
-    against: tuple[str, ...]
+    runs: dict[str, Config]
 
     @property
     def labeled(self) -> bool:
@@ -62,12 +61,14 @@ class Scores:
         known = {"random": "the same network, untrained", "pixels": "raw pixels"}
         if first in known:
             return known[first]
-        folder = self.config.workdir if first == "run" else first
-        if not seeds.is_run(folder):
-            return os.path.basename(folder)
-        config = read_run(folder)
-        name = f"{config.method}, {os.path.basename(os.path.abspath(folder))}"
-        return f"{config.method}, mean of {number} seeds" if number > 1 else name
+        if first not in self.runs:
+            return os.path.basename(first)
+        method = self.runs[first].method
+        return f"{method}, mean of {number} seeds" if number > 1 else f"{method}, {self.folder(first)}"
+
+    def folder(self, name: str) -> str:
+        """The name of the folder of one of `runs`."""
+        return os.path.basename(os.path.abspath(self.config.workdir if name == "run" else name))
 
     def kind(self, row: dict) -> str:
         """One of `KINDS`."""
@@ -76,7 +77,8 @@ class Scores:
             return "run"
         if names[0] in BASELINES:
             return names[0]
-        return "supervised" if names[0] in self.supervised else "other"
+        config = self.runs.get(names[0])
+        return "supervised" if config and config.method == SUPERVISED else "other"
 
 
 def measure(given: dict, against: tuple[str, ...], test_examples: int | None, crop: str) -> Scores:
@@ -97,9 +99,10 @@ def measure(given: dict, against: tuple[str, ...], test_examples: int | None, cr
     request = run.request_from(given, ",".join(encoders), "knn,linear", test_examples, crop=crop)
     run.check(request)
     data = run.data_for(request, labeled=False, keep=("run",))
-    supervised = tuple(name for name in against if seeds.is_run(name) and read_run(name).method == "supervised")
+    runs = {"run": request.config} | {name: read_run(name) for name in against if seeds.is_run(name)}
     seen = ("spectrum", "clusters")
     if data.labeled:
+        supervised = [name for name in against if name in runs and runs[name].method == SUPERVISED]
         unsupervised = tuple(name for name in encoders if name not in (*supervised, "pixels"))
         asked = [(encoders, ("knn", "linear")), (unsupervised, ("label_efficiency",)), (("run",), ("calibration",))]
     else:
@@ -112,4 +115,4 @@ def measure(given: dict, against: tuple[str, ...], test_examples: int | None, cr
         print(f"scores: {', '.join(evaluations)}", flush=True)
         rows += run.evaluate(dataclasses.replace(request, encoders=names, evaluations=options), data)
     subject = data.images_for("run").subject(stages.WHOLE, request.config.seed)
-    return Scores(request.config, data, subject, rows, supervised, against)
+    return Scores(request.config, data, subject, rows, runs)

@@ -8,9 +8,9 @@ import numpy as np
 
 from ssl_keras import files, run_folder
 from ssl_keras.errors import UserError
-from ssl_keras.evals import label_efficiency, table
+from ssl_keras.evals import table
 from ssl_keras.report import facts, figures, maps, page
-from ssl_keras.report.findings import Finder
+from ssl_keras.report.findings import Finder, evenly
 from ssl_keras.report.gallery import TEST, TRAIN, Gallery
 from ssl_keras.report.scores import Scores, measure
 from ssl_keras.report.verdict import Gain, Score, Verdict, disagreement, verdict, without_labels
@@ -81,7 +81,7 @@ def write(request: Request) -> tuple[str, Scores]:
         "verdict": judge(scores),
         "tables": _tables(scores),
         "score_remarks": _score_remarks(scores),
-        "curve_remarks": _curve_remarks(scores),
+        "curve_remarks": [f"{told}." for told in table.remarks(scores.of("label_efficiency"), scores.title)],
         "has_labels": efficiency is not None,
         "health": _health(workdir),
         "curves": curves,
@@ -169,18 +169,8 @@ def _score_remarks(scores: Scores) -> list[str]:
             "Penalties and temperatures are chosen on training images that are held out; test images choose nothing. "
             "The last epoch is scored."
         )
-    caveats = {row["eval"]: row["caveat"] for row in scores.rows if "caveat" in row}
-    remarks += [f"{evaluation}: {caveat}" for evaluation, caveat in caveats.items()]
+    remarks += table.caveats(scores.rows)
     return remarks + [f"Not scored: {sentence}" for sentence in table.failures(scores.rows)]
-
-
-def _curve_remarks(scores: Scores) -> list[str]:
-    """What the run saves in labels, beside each other encoder."""
-    curves: dict[str, list[dict]] = {}
-    for row in scores.of("label_efficiency"):
-        curves.setdefault(scores.title(row), []).append({**row, "encoder": scores.title(row)})
-    first, *others = curves.values() if curves else [None]
-    return [label_efficiency.saved(first, other) + "." for other in others]
 
 
 def _health(workdir: str) -> list[str]:
@@ -193,8 +183,8 @@ def _map(scores: Scores, gallery: Gallery, thumbnails: int) -> tuple:
     """The map's figure, the names of its kinds, and how many images it has: test images first, then training ones."""
     train, test = scores.subject.features
     left = max(thumbnails - len(gallery), 2)
-    tests = _evenly(len(test.x), left)
-    trains = _evenly(len(train.x), left - len(tests)) if left > len(tests) else np.arange(0)
+    tests = evenly(len(test.x), left)
+    trains = evenly(len(train.x), left - len(tests)) if left > len(tests) else np.arange(0)
     x = np.concatenate([test.x[tests], train.x[trains]])
     shown = [(TEST, int(test.rows[i])) for i in tests] + [(TRAIN, int(train.rows[i])) for i in trains]
     labels = [gallery.label(*image) for image in shown]
@@ -204,10 +194,6 @@ def _map(scores: Scores, gallery: Gallery, thumbnails: int) -> tuple:
     places = maps.maps(x, scores.config.seed)
     chart = figures.feature_map(places, labels, [gallery.add(*image) for image in shown], order)
     return chart, list(places), len(x)
-
-
-def _evenly(count: int, most: int) -> np.ndarray:
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
 
 
 def _alt(figure) -> str:

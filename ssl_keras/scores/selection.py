@@ -1,12 +1,14 @@
 """Which images a person should look at: near-duplicates, outliers, doubtful labels, and those to label next."""
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import MiniBatchKMeans
 
 from ssl_keras.scores.neighbors import nearest, nearest_others, unit
 
 DUPLICATE = 0.13  # of the median distance to the nearest neighbor, below which two images are near-duplicates
-DENSITY_NEIGHBORS, OUTLIER_NEIGHBORS = 20, 10
+DENSITY_NEIGHBORS, NEIGHBORS = 20, 10
 LARGEST_CLUSTERS, SMALLEST_CLUSTER = 500, 5  # of TypiClust
 ODD_SHARE = 0.01  # of the images, the farthest ones, which the k-center choice leaves out
 
@@ -16,40 +18,36 @@ def distances(cosines: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(2 - 2 * cosines, 0))
 
 
-def near_duplicates(x: np.ndarray) -> np.ndarray:
+def near_duplicates(cosines: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Groups of images whose features nearly agree.
 
     Two images are near-duplicates where they are nearest neighbors and closer than `DUPLICATE` times the median
     distance to the nearest neighbor, cleanlab's rule (https://docs.cleanlab.ai, "Near Duplicate Issue").
 
     Args:
-        x: features, float32 [N, D].
+        cosines, rows: of `neighbors_of`, [N, k].
 
     Returns:
         int [N]: the number of the group's first image; an image without a near-duplicate is alone in its group.
     """
-    groups = np.arange(len(x))
-    if len(x) < 3:
-        return groups
-    cosines, rows = nearest_others(x, 1)
+    count = len(rows)
+    if count < 3:
+        return np.arange(count)
     apart = distances(cosines[:, 0])
     close = np.flatnonzero(apart < DUPLICATE * np.median(apart)) if np.median(apart) else np.flatnonzero(apart == 0)
-
-    def first(i: int) -> int:
-        while groups[i] != i:
-            groups[i] = groups[groups[i]]
-            i = groups[i]
-        return int(i)
-
-    for i in close:
-        a, b = sorted((first(int(i)), first(int(rows[i, 0]))))
-        groups[b] = a
-    return np.array([first(i) for i in range(len(x))])
+    pairs = coo_array((np.ones(len(close)), (close, rows[close, 0])), shape=(count, count))
+    _, group = connected_components(pairs, directed=False)
+    _, first = np.unique(group, return_index=True)
+    return first[group]
 
 
-def outlier_distances(x: np.ndarray) -> np.ndarray:
-    """How far each image is from its nearest ones: the mean distance [N] to the `OUTLIER_NEIGHBORS` nearest others."""
-    cosines, _ = nearest_others(x, min(OUTLIER_NEIGHBORS, len(x) - 1))
+def neighbors_of(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines and rows of the `NEIGHBORS` nearest others of each image, as `neighbors.nearest_others` gives them."""
+    return nearest_others(x, min(NEIGHBORS, len(x) - 1))
+
+
+def outlier_distances(cosines: np.ndarray) -> np.ndarray:
+    """How far each image is from its nearest ones: the mean distance [N] to the neighbors of `neighbors_of`."""
     return distances(cosines).mean(axis=1)
 
 
@@ -83,7 +81,7 @@ def k_center(x: np.ndarray, number: int, first: int | None = None) -> np.ndarray
     Returns:
         int, at most [number], in the order of choice.
     """
-    odd = outlier_distances(x)
+    odd = outlier_distances(neighbors_of(x)[0])
     kept = np.flatnonzero(odd <= np.quantile(odd, 1 - ODD_SHARE))
     z = unit(x[kept])
     place = int((z @ z.mean(axis=0)).argmax()) if first is None else int(np.flatnonzero(kept == first)[0])

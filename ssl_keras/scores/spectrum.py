@@ -6,6 +6,7 @@ arXiv:2210.02885, section 5): noise raises a rank too.
 
 import numpy as np
 
+PAIRED = 1024  # rows whose pairs are looked at together
 ALPHA_RANGE = (11, 50)  # of the eigenvalues, counted from 1, to which a power law is fitted
 
 
@@ -91,10 +92,11 @@ def alignment(z: np.ndarray, positive: np.ndarray) -> float:
 def uniformity(z: np.ndarray) -> float:
     """ln of the mean of exp(-2 |z - z'|²) over pairs of unit vectors [N, D] (the same); about -4 is the best, 0 the
     worst."""
-    z = _unit(z)
-    squared = np.maximum(2.0 - 2.0 * z @ z.T, 0.0)
-    rows, columns = np.triu_indices(len(z), 1)
-    return float(np.log(np.exp(-2.0 * squared[rows, columns]).mean()))
+    z, total = _unit(z), 0.0
+    for start in range(0, len(z), PAIRED):  # each row with those after it, a piece of the pairs at a time
+        squared = np.maximum(2.0 - 2.0 * z[start : start + PAIRED] @ z[start:].T, 0.0)
+        total += np.triu(np.exp(-2.0 * squared), 1).sum()
+    return float(np.log(total / (len(z) * (len(z) - 1) / 2)))
 
 
 def _unit(z: np.ndarray) -> np.ndarray:

@@ -47,9 +47,9 @@ class Doctor(keras.callbacks.Callback):
             logging.warning("%s", remark)
             self.say(remark)
         self.remarks |= new
-        collapsed = [sign for sign in SIGNS if sign.collapse and shows(sign, self.case, self.history, self.healing)]
-        if self.stop and collapsed:
-            raise CollapsedError(f"stopped, as --stop_on_collapse asks: {self.remarks[collapsed[0].name]}")
+        for sign in SIGNS:
+            if self.stop and sign.collapse and shows(sign, self.case, self.history, self.healing):
+                raise CollapsedError(f"stopped, as --stop_on_collapse asks: {self.remarks[sign.name]}")
 
     def _new(self, history: list[dict]) -> dict[str, str]:
         """What is to be said after the newest epoch, by the name of the sign."""

@@ -20,21 +20,21 @@ def test_copies_are_near_duplicates_and_others_are_not():
     x = np.random.default_rng(0).normal(size=(200, 16)).astype(np.float32)
     x[150:160] = 3 * x[:10] + 1e-4  # of other lengths
     x[160] = x[0]
-    groups = selection.near_duplicates(x)
+    groups = selection.near_duplicates(*selection.neighbors_of(x))
     assert groups[150] == groups[160] == groups[0] == 0
     np.testing.assert_array_equal(groups[150:160], np.arange(10))
     assert len(np.unique(groups)) == 200 - 11
-    np.testing.assert_array_equal(selection.near_duplicates(x[:2]), [0, 1])
+    np.testing.assert_array_equal(selection.near_duplicates(*selection.neighbors_of(x[:2])), [0, 1])
 
 
 def test_identical_images_are_one_group():
-    assert (selection.near_duplicates(np.ones((20, 4), np.float32)) == 0).all()
+    assert (selection.near_duplicates(*selection.neighbors_of(np.ones((20, 4), np.float32))) == 0).all()
 
 
 def test_what_is_far_from_all_is_an_outlier():
     x, _ = blobs([100, 100])
     x[30] = -x[:100].mean(axis=0) - x[100:].mean(axis=0)
-    assert selection.outlier_distances(x).argmax() == 30
+    assert selection.outlier_distances(selection.neighbors_of(x)[0]).argmax() == 30
 
 
 def test_margins_are_own_less_the_best_other():
