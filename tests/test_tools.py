@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from ssl_keras import evals
 from ssl_keras.encoders import file
 from ssl_keras.evals import run as evaluation
 from ssl_keras.evals.data import Data
@@ -59,7 +60,7 @@ def test_a_methods_caveat_stands_beside_the_number_that_it_is_about(finished, tm
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        (["--eval=knn,svm"], "known: calibration, clusters, knn"),
+        (["--eval=knn,svm"], f"known: {', '.join(evals.REGISTRY.names())}"),
         (["--encoder=nowhere.keras"], "no encoder at"),
         (["--knn_k=0"], "at least 1"),
         (["--test_examples=0"], "greater than 0"),
