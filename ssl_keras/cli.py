@@ -49,7 +49,9 @@ def define(names: Sequence[str] | None = None) -> None:
         if names is not None and field.name not in names:
             continue
         known, kind = settings()[field.name], kind_of(field)
-        if kind is tuple:
+        if field.name == "probe_data":
+            flags.DEFINE_multi(_Parser(sources.absolute), flags.ArgumentSerializer(), field.name, [], known.text)
+        elif kind is tuple:
             flags.DEFINE_multi_string(field.name, [], known.text)
         elif known.path:
             define_path(field.name, field.default, known.text)

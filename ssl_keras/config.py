@@ -137,6 +137,10 @@ class Config:
         changes_result=False)
     knn_every: int = setting(0, "saving",
         "epochs between kNN scores on held-out training images (needs labels); 0: never", least=0, changes_result=False)
+    probe_data: tuple[str, ...] = setting((), "saving",
+        "DATA, labeled images apart from --data on which the encoder is scored while it trains, by kNN and by ridge "
+        "regression; its test images are not looked at; may be given several times", changes_result=False)
+    probe_every: int = setting(1, "saving", "epochs between scores on --probe_data", least=1, changes_result=False)
     skip_nonfinite: int = setting(0, "saving",
         "take back up to so many steps whose loss is not a finite number, before the run ends; 0: end at once", least=0,
         changes_result=False)

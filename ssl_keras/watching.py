@@ -9,15 +9,17 @@ import numpy as np
 from ssl_keras import preview
 from ssl_keras.config import Config
 from ssl_keras.data.canvases import batches
-from ssl_keras.evals.online import online_knn
+from ssl_keras.evals.online import online_knn, online_probe, probe_names
 from ssl_keras.resolution import parse
 from ssl_keras.training.checkpoints import Position
 from ssl_keras.training.doctor import Doctor
 from ssl_keras.training.finite import StopWhenNotFinite
+from ssl_keras.training.gradients import GradientNorms
 from ssl_keras.training.health import Health
 from ssl_keras.training.metrics_log import MetricsLog
 from ssl_keras.training.progress import Progress
 from ssl_keras.training.resolution import Resolution
+from ssl_keras.training.resources import Resources
 from ssl_keras.training.saving import SaveCheckpoints
 from ssl_keras.training.score import Score
 from ssl_keras.training.signs import Case
@@ -46,14 +48,15 @@ def callbacks(config: Config, method, canvases, checkpoints, position: Position,
     grid = preview.views_grid(method.views, canvases, batch_size=own)
     board = TensorBoard(_path(config, "tensorboard"), grid, lambda: health.similarities)
     doctor = Doctor(case, position.history, board.say, config.stop_on_collapse, math.ceil(config.warmup_epochs or 0))
-    watching = [resolution, finite, speed, health]
-    if config.knn_every:
-        for name, encoder in scored(method).items():
-            measure = online_knn(config, encoder, canvases)
-            watching.append(Score(name, measure, config.knn_every, config.epochs))
     return [
-        *watching,
+        resolution,
+        finite,
+        speed,
+        GradientNorms(),
+        health,
+        *scores(config, method, canvases),
         MetricsLog(_path(config, "metrics.jsonl"), position.history),
+        Resources(),
         board,
         Progress(config.epochs, config.batch_size),
         saving,
@@ -93,6 +96,19 @@ def watched(config: Config, method, canvases, batch_size: int) -> tuple[Health, 
         getattr(method, "momentum", None),
     )
     return Health(sample, viewed), case
+
+
+def scores(config: Config, method, canvases) -> list[Score]:
+    """What is scored while the run trains: kNN among its own images, and probe sets."""
+    found = []
+    if config.knn_every:
+        for name, encoder in scored(method).items():
+            measure = online_knn(config, name, encoder, canvases)
+            found.append(Score(measure, config.knn_every, config.epochs))
+    for data, name in probe_names(config.probe_data).items():
+        measure = online_probe(config, data, name, method.encoder, canvases.spec)
+        found.append(Score(measure, config.probe_every, config.epochs))
+    return found
 
 
 def scored(method) -> dict[str, keras.Model]:

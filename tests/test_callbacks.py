@@ -1,6 +1,7 @@
 """What the callbacks of a run add to its logs, say and save: runs of the loop, on a model that only counts."""
 
 import json
+import time
 import types
 
 import keras
@@ -16,6 +17,7 @@ from ssl_keras.training.finite import DivergedError, StopWhenNotFinite
 from ssl_keras.training.health import Health
 from ssl_keras.training.metrics_log import MetricsLog
 from ssl_keras.training.progress import Progress
+from ssl_keras.training.resources import Resources
 from ssl_keras.training.saving import SaveCheckpoints
 from ssl_keras.training.score import Score
 from ssl_keras.training.speed import Speed
@@ -169,9 +171,43 @@ def test_so_many_steps_may_be_taken_back_and_are_counted_over_the_run():
         run([Spoiled(), StopWhenNotFinite(skippable=1)])
 
 
+@pytest.mark.parametrize("settings", [{}, {"steps_per_execution": 3}, {"as": iter}])
+def test_waiting_for_data_is_a_share_of_the_training_time(settings):
+    def slow(number):
+        time.sleep(0.05)
+        return number
+
+    def batches():
+        stream = tf.data.Dataset.range(3 * STEPS)
+        return stream.map(lambda n: tf.numpy_function(slow, [n], tf.int64))
+
+    (_, waits) = waited(batches(), **settings)
+    assert waits > 0.4
+    (_, waits) = waited(tf.data.Dataset.range(3 * STEPS).cache(), **settings)
+    assert waits < 0.3
+
+
+def waited(data, **settings):
+    """`data_wait` of the first and the second epoch."""
+    seen = Seen()
+    data = settings.pop("as", lambda x: x)(data)
+    loop.fit(Slow(), data, epochs=2, steps_per_epoch=STEPS, callbacks=[Resources(), seen], **settings)
+    assert all(0 < logs["peak_memory_bytes"] < 2**40 for logs in seen.epochs)
+    return [logs["data_wait"] for logs in seen.epochs]
+
+
+class Slow(Counting):
+    """A step that takes 20 ms."""
+
+    def train_step(self, batch):
+        slept = tf.numpy_function(lambda number: (time.sleep(0.02), number)[1], [batch], tf.int64)
+        with tf.control_dependencies([slept]):
+            return super().train_step(batch)
+
+
 def test_a_score_is_measured_every_so_often_and_at_the_end():
     scores = iter([0.1, 0.2, 0.3])
-    found = run([Score("knn", lambda: next(scores), every=2, epochs=5)], epochs=5)
+    found = run([Score(lambda: {"knn": next(scores)}, every=2, epochs=5)], epochs=5)
     assert [logs.get("knn") for logs in found] == [None, 0.1, None, 0.2, 0.3]
 
 

@@ -183,7 +183,7 @@ def test_two_labelled_images_are_enough_for_scores_while_training(tmp_path, labe
     np.save(tmp_path / "a.npy", np.zeros((4, 16, 16, 3), np.uint8))
     np.save(tmp_path / "a.labels.npy", labels)
     canvases = load_canvases(open_source(f"npy:{tmp_path}/a.npy"), CanvasSpec(16, 3, "uint8"))
-    assert 0 <= online.online_knn(Config(image_size=16), encoded, canvases)() <= 1
+    assert 0 <= online.online_knn(Config(image_size=16), "knn_top1", encoded, canvases)()["knn_top1"] <= 1
 
 
 @pytest.mark.parametrize("labels", [[0, 0, 0, 0], [0, -1, -1, -1], [-1, -1, -1, -1]])
@@ -192,4 +192,4 @@ def test_scores_while_training_need_two_classes(tmp_path, labels):
     np.save(tmp_path / "a.labels.npy", labels)
     canvases = load_canvases(open_source(f"npy:{tmp_path}/a.npy"), CanvasSpec(16, 3, "uint8"))
     with pytest.raises(ValueError, match="--knn_every needs labeled images of two classes"):
-        online.online_knn(Config(image_size=16), encoded, canvases)
+        online.online_knn(Config(image_size=16), "knn_top1", encoded, canvases)

@@ -8,7 +8,9 @@ import pytest
 from ssl_keras import files
 from ssl_keras.scores.spectrum import effective_rank
 from ssl_keras.training.finite import DivergedError, StopWhenNotFinite
+from ssl_keras.training.gradients import GradientNorms
 from ssl_keras.training.spread import even_z_std, z_std
+from tests.methods import harness
 
 
 def test_z_std_of_even_directions_is_one_over_root_d():
@@ -56,3 +58,27 @@ def test_a_loss_that_is_not_finite_stops_with_the_step():
     callback.on_train_batch_end(0, {"loss": 1.0})
     with pytest.raises(DivergedError, match="step 41"):
         callback.on_train_batch_end(1, {"loss": float("nan")})
+
+
+def test_gradient_norms_are_those_of_the_newest_step_part_by_part():
+    method, norms, logs = harness.make("simsiam"), GradientNorms(), {}
+    harness.train(method, harness.batches(1))
+    norms.set_model(method)
+    norms.on_train_begin()
+    norms.on_epoch_end(0, logs)
+    velocities = [v.numpy() for v in method.optimizer.velocities]  # after one step they are the gradients
+    for name, part in (("backbone", method.backbone), ("projector", method.projector), ("predictor", method.predictor)):
+        ours = {id(v) for v in part.trainable_variables}
+        own = [g for g, v in zip(velocities, method.trainable_variables, strict=True) if id(v) in ours]
+        expected = np.sqrt(sum(np.square(g.astype(np.float64)).sum() for g in own))
+        assert logs.pop(f"gradient_norm/{name}") == pytest.approx(expected, rel=1e-4)
+    assert not logs
+
+
+def test_an_optimizer_of_keras_does_not_tell_gradient_norms():
+    method, norms, logs = harness.make("simclr"), GradientNorms(), {}
+    method.compile("adam")
+    norms.set_model(method)
+    norms.on_train_begin()
+    norms.on_epoch_end(0, logs)
+    assert logs == {}

@@ -181,3 +181,26 @@ def test_labels_without_names_are_counted(tmp_path):
     np.save(tmp_path / "x.labels.npy", np.arange(30) % 3)
     source = sources.open_source(f"npy:{tmp_path}/x.npy")
     assert source.class_names is None and build_data.class_count(source) == 3
+
+
+def test_probe_sets_apart_from_the_data_are_scored_every_so_often(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    images = rng.integers(0, 50, (40, 16, 16, 3)) + 150 * labels[:, None, None, None]
+    np.save(tmp_path / "easy.npy", images.astype(np.uint8))
+    np.save(tmp_path / "easy.labels.npy", labels)
+    probes = [f"--probe_data=npy:{tmp_path}/easy.npy", "--probe_data=builtin:scenes:60", "--probe_every=2"]
+    run_tool("pretrain", *TINY, f"--workdir={tmp_path}/a", *probes)
+    first, last = metrics(tmp_path / "a")
+    names = [f"{kind}/{name}" for kind in ("knn_top1", "ridge_top1") for name in ("easy.npy", "scenes-60")]
+    assert not set(names) & set(first) and set(names) <= set(last)
+    assert last["knn_top1/easy.npy"] == last["ridge_top1/easy.npy"] == 1.0 > last["knn_top1/scenes-60"]
+
+
+@pytest.mark.parametrize("channels, classes, what", [(2, 2, "images of 2"), (3, 1, "one class only")])
+def test_a_probe_set_that_does_not_fit_is_refused_before_training(channels, classes, what, tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((20, 16, 16, channels), np.uint8))
+    np.save(tmp_path / "a.labels.npy", np.arange(20) % classes)
+    probe = f"--probe_data=npy:{tmp_path}/a.npy"
+    refused = run_tool("pretrain", *TINY, f"--workdir={tmp_path}/a", probe, status=1)
+    assert what in refused.stderr and not (tmp_path / "a" / "metrics.jsonl").exists()

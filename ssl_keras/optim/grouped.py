@@ -29,12 +29,26 @@ class Grouped:
     def build(self, variables):
         if not self.built:
             self._treatments = self.groups.resolve(variables)
+            # Each parameter's |gradient|² at the newest step, before clipping. It is watched and decides nothing, so it
+            # is no part of the optimizer's state.
+            self.gradient_squares = tf.Variable(
+                tf.zeros(len(variables)),
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
         super().build(variables)
 
     def _backend_apply_gradients(self, grads, trainable_variables):
         """Sums the gradients over the replicas before Keras clips them, not after: one batch, one clipping."""
-        summed = super()._all_reduce_sum_gradients(zip(grads, trainable_variables))
-        super()._backend_apply_gradients([gradient for gradient, _ in summed], trainable_variables)
+        summed = [g for g, _ in super()._all_reduce_sum_gradients(zip(grads, trainable_variables))]
+        squares = {
+            self._get_variable_index(variable): tf.reduce_sum(tf.square(tf.cast(gradient, tf.float32)))
+            for gradient, variable in zip(summed, trainable_variables, strict=True)
+        }
+        order = range(len(self._treatments))
+        self.gradient_squares.assign(tf.stack([squares.get(number, tf.constant(0.0)) for number in order]))
+        super()._backend_apply_gradients(summed, trainable_variables)
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         return grads_and_vars  # they have been summed

@@ -17,6 +17,7 @@ class Fitted(keras.Model):
 
     tests = False  # whether the step at hand is one of `test_step`
     view_share = 1.0  # of their side that views have at present; a step is traced for each
+    seconds_waited = 0.0  # for data, since training began
 
     def compile(self, optimizer="rmsprop", loss=None, *, jit_compile="auto", auto_scale_loss=True, **settings) -> None:
         """Says how to train: the loss is the method's own.

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from ssl_keras.scores import spectrum
 from ssl_keras.scores.neighbors import unit
+from ssl_keras.training.steps import steps_made
 
 
 class Health(keras.callbacks.Callback):
@@ -15,7 +16,8 @@ class Health(keras.callbacks.Callback):
     length), `uniformity` (Wang and Isola, arXiv:2005.10242; -4 is even, 0 is collapsed). Of two views of each of some
     images: `alignment` (mean squared distance of their unit-length features), and the numbers of the method's own
     `signs`. `similarities` holds the cosines of positives and negatives, for a histogram. `drift` is how far a momentum
-    encoder is from its online network, as a share of its length.
+    encoder is from its online network, as a share of its length; `queue_age` for how many steps a queue's oldest key
+    has been in it.
 
     Args:
         sample: views of training images without augmentation, float32 [N, S, S, C] in [0, 1].
@@ -35,6 +37,9 @@ class Health(keras.callbacks.Callback):
         target = getattr(self.model, "target", None)
         if hasattr(target, "distance"):
             logs["drift"] = target.distance()
+        queue = getattr(self.model, "queue", None)
+        if hasattr(queue, "age"):
+            logs["queue_age"] = min(steps_made(self.model), queue.age)
         if self.viewed:
             self._compare_views(logs)
 

@@ -5,6 +5,7 @@ MirroredStrategy (Keras 3.15). This one drives a model's `train_step` through it
 epoch in its middle, which exact resume needs, and can undo a step whose loss is not finite.
 """
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 import keras
@@ -69,11 +70,16 @@ def fit(
 
         def execute(batches, count):
             one = _once(model, f"{key} by Python", lambda: _traced(model, _compiled(model, train_step), strategy))
-            return one(next(batches))
+            begun = time.perf_counter()
+            batch = next(batches)
+            waited = time.perf_counter() - begun
+            return one(batch), waited
     else:
 
         def execute(batches, count):
             return _once(model, key, lambda: _execution(model, train_step, strategy))(batches, count)
+
+    model.seconds_waited = 0.0
 
     following.on_train_begin()
     first_epoch, done = divmod(start_step, steps_per_epoch) if start_step else (initial_epoch, 0)
@@ -86,7 +92,7 @@ def fit(
             count = 1 if steps_per_epoch is None else min(steps_per_execution, steps_per_epoch - done)
             following.on_train_batch_begin(done)
             try:
-                results = execute(batches, count)
+                results, waited = execute(batches, count)
             except (StopIteration, tf.errors.OutOfRangeError) as error:
                 if steps_per_epoch is None and done:
                     batches = iter(feed)
@@ -96,6 +102,7 @@ def fit(
                     "steps_per_epoch out"
                 ) from error
             logs = {name: float(value) for name, value in results.items()}
+            model.seconds_waited += float(waited)
             done += count
             following.on_train_batch_end(done - 1, logs)
         if validate is not None:
@@ -174,28 +181,40 @@ def _is_stream(data) -> bool:
 
 
 def _execution(model: keras.Model, train_step: Callable, strategy: tf.distribute.Strategy) -> Callable:
-    """(iterator over batches, count) -> logs after that many more steps.
+    """(iterator over batches, count) -> logs after that many more steps, and the seconds waited for their data.
 
     The iterator is an argument and not captured: a graph would keep it alive until Python ends, when its threads can no
     longer be joined.
     """
     run = _on_replicas(_compiled(model, train_step), strategy)
 
-    def step(batches):
-        return run(next(batches))
+    def step(batches, waited):
+        with tf.control_dependencies([waited]):
+            begun = tf.timestamp()
+        with tf.control_dependencies([begun]):
+            batch = next(batches)
+        with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+            waited += tf.timestamp() - begun
+        logs = run(batch)
+        with tf.control_dependencies(tf.nest.flatten(logs)):  # the next step begins when this one has ended
+            return logs, tf.identity(waited)
 
     one = step if model.run_eagerly else tf.function(step, autograph=False)
 
     @tf.function(autograph=False)
-    def several(batches, count):
-        def body(i):
-            step(batches)
-            return i + 1
+    def several(batches, count, waited):
+        def body(i, waited):
+            return i + 1, step(batches, waited)[1]
 
-        tf.while_loop(lambda i: i < count - 1, body, [0], parallel_iterations=1)
-        return step(batches)
+        _, waited = tf.while_loop(lambda i, _: i < count - 1, body, [0, waited], parallel_iterations=1)
+        return step(batches, waited)
 
-    return lambda batches, count: one(batches) if count == 1 else several(batches, tf.constant(count))
+    nothing = tf.constant(0.0, tf.float64)
+
+    def execute(batches, count):
+        return one(batches, nothing) if count == 1 else several(batches, tf.constant(count), nothing)
+
+    return execute
 
 
 def _compiled(model: keras.Model, step: Callable) -> Callable:

@@ -16,7 +16,7 @@ class MetricsLog(keras.callbacks.Callback):
         self.path, self.history = path, history
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        logs |= self._rates()
         self.history.append(
             {
                 "epoch": epoch + 1,
@@ -25,3 +25,11 @@ class MetricsLog(keras.callbacks.Callback):
             }
         )
         files.write_text(self.path, "".join(json.dumps(line) + "\n" for line in self.history))
+
+    def _rates(self) -> dict[str, float]:
+        """The learning rate, and those of parts that keep the schedule's peak."""
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        rates = {"learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate))}
+        schedule = getattr(optimizer, "_learning_rate", None)
+        kept = getattr(self.model, "constant_lr", ())
+        return rates | {f"learning_rate/{part}": schedule.peak for part in kept if hasattr(schedule, "peak")}

@@ -7,6 +7,9 @@ import keras
 
 from ssl_keras.progress import CLEAR, bar, clock
 
+# A line for a person to follow; metrics.jsonl and TensorBoard have all numbers.
+SHOWN = ("loss", "accuracy", "z_std", "skipped", "seconds", "images_per_second", "effective_rank", "learning_rate")
+
 
 class Progress(keras.callbacks.Callback):
     """A progress bar with loss, images/s and the run's time left; one line per epoch off a terminal."""
@@ -39,7 +42,7 @@ class Progress(keras.callbacks.Callback):
             sys.stdout.flush()
 
     def on_epoch_end(self, epoch, logs=None):
-        shown = "  ".join(f"{name} {_short(value)}" for name, value in logs.items())
+        shown = "  ".join(f"{name} {_short(value)}" for name, value in logs.items() if name in SHOWN or "top1" in name)
         per_second = (self.steps - self.first) / (time.perf_counter() - self.start)
         print(
             f"{CLEAR if self.live else ''}{self._epoch(epoch)}  {shown}  "

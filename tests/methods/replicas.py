@@ -32,6 +32,8 @@ def compare(name: str, strategy: tf.distribute.Strategy) -> None:
     with strategy.scope():
         several, theirs = harness.make(name, learning_rate=GENTLE), FirstGradient()
     together = harness.train(several, harness.batches(STEPS), [theirs])
+    squares = (method.optimizer.gradient_squares.numpy() for method in (several, one))
+    assert _difference(*map(np.sqrt, squares)) < 1e-2
     # A ReLU near 0 may open or close by rounding: VICReg's gradient here has 0.4 % of that, most others 0.001 %.
     assert _difference(theirs.value, gradient.value) < 1e-2
     for key, value in alone.items():
