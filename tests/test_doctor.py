@@ -71,6 +71,8 @@ def test_all_signs_are_tried_here():
 def test_a_healthy_run_and_a_single_bad_epoch_are_left_alone():
     assert told(CASE, history({}, {}, {}, {"z_std": 0.01}, {}, {"z_std": 0.01})) == []
     assert told(Case(512, 128, queue_age=16, momentum=0.99), history({}, {})) == []
+    rising = history(*({"prototypes_used": used} for used in (0.04, 0.055, 0.09, 0.15)), healthy=0)
+    assert told(CASE, rising) == []  # DINO on the built-in scenes, from random weights
     labeled = Case(512, 128, 64, labels=True)
     assert told(labeled, history({"effective_rank": 9.0}, {"effective_rank": 9.0})) == []  # classes: few directions
     assert told(CASE, history({"knn_top1": 0.4, "knn_student_top1": 0.5})) == []
@@ -106,7 +108,7 @@ def test_a_stale_queue_is_in_the_summary_and_in_tensorboard(tmp_path):
     done = run_tool("pretrain", *TINY, *settings, "--epochs=3", f"--workdir={tmp_path}/a")
     (remark,) = [r for r in json.loads((tmp_path / "a/summary.json").read_text())["remarks"] if "QUEUE" in r]
     assert "keys stay in the queue for 3 steps" in remark and remark in done.stderr
-    events = b"".join(file.read_bytes() for file in (tmp_path / "a/tensorboard").iterdir())
+    events = b"".join(file.read_bytes() for file in (tmp_path / "a/tensorboard").glob("events*"))
     assert b"STALE QUEUE" in events and b"similarities/positives" in events
 
 

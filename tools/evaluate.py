@@ -32,8 +32,13 @@ cli.define(
 flags.DEFINE_string(
     "encoder",
     "run",
-    "run | random | pixels | FILE | folder of another run, or several separated by commas; of runs that differ in "
-    "their seed alone the mean and range are shown too",
+    "run | random | pixels | FILE | folder of another run | keras_applications:NAME[@SIZE], or several separated by "
+    "commas; of runs that differ in their seed alone the mean and range are shown too",
+)
+flags.DEFINE_multi_string(
+    "weights",
+    [],
+    "file of weights for an encoder keras_applications:NAME; given once for each of them, in their order",
 )
 flags.DEFINE_string("eval", "knn,linear", f"evaluations, separated by commas: {', '.join(evals.REGISTRY.names())}")
 flags.DEFINE_string(
@@ -66,6 +71,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_integer("test_examples", None, "score only the first so many test images; unset: all")
 cli.define_options("eval", evals.REGISTRY)
+cli.define_path("feature_cache", None, "a folder in which features are kept, for later calls; unset: none")
 cli.define_path("output", None, "also write all rows to this JSON file")
 
 
@@ -86,6 +92,8 @@ def main():
         args.labels,
         args.group_by,
         [sources.absolute(data) for data in args.probe_data],
+        args.weights,
+        args.feature_cache,
     )
     rows = run.evaluate(request)
     for data in dict.fromkeys(row["data"] for row in rows):

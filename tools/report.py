@@ -11,9 +11,11 @@ cli.define(["workdir", "data", "data_dir", "train_examples", "max_bad_fraction",
 flags.DEFINE_list(
     "against",
     [],
-    "folders of other runs and encoder files to compare with, separated by commas; a run of --method=supervised "
-    "answers whether labels alone would have done, runs with other seeds give the spread",
+    "folders of other runs, encoder files and keras_applications:NAME[@SIZE] to compare with, separated by commas; a "
+    "run of --method=supervised answers whether labels alone would have done, runs with other seeds give the spread",
 )
+flags.DEFINE_multi_string("weights", [], "as for tools.evaluate")
+cli.define_path("feature_cache", None, "as for tools.evaluate")
 cli.define_path("output", "", "the HTML file; unset: report.html in the run's folder")
 flags.DEFINE_integer("thumbnails", 2000, "images in the report at most, up to 5000")
 flags.DEFINE_integer("test_examples", None, "score only the first so many test images; unset: all")
@@ -32,6 +34,8 @@ def main():
         args.thumbnails,
         args.test_examples,
         args.eval_crop,
+        tuple(args.weights),
+        args.feature_cache,
     )
     path, _ = write.write(request)
     print(f"written: {path}")

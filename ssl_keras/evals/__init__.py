@@ -13,5 +13,5 @@ images lack counts as wrong.
 
 from ssl_keras.registry import Registry
 
-BESIDE = ("data", "features", "few", "online", "recipes", "run", "seeds", "subject", "table", "whole")
+BESIDE = ("cache", "data", "features", "few", "online", "recipes", "run", "seeds", "subject", "table", "whole")
 REGISTRY = Registry(__name__, "evaluation", BESIDE)

@@ -7,16 +7,18 @@ import numpy as np
 from ssl_keras import methods
 from ssl_keras.build.data import channel_statistics, resolve
 from ssl_keras.build.encoder import shipped
-from ssl_keras.build.method import untrained_backbone
+from ssl_keras.build.method import random_views, untrained_backbone
 from ssl_keras.config import Config
 from ssl_keras.data import splits
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
 from ssl_keras.data.canvases.probe import possible_channels
-from ssl_keras.encoders import file
+from ssl_keras.encoders import applications, file
 from ssl_keras.encoders.encoder import Encoder, build_encoder
 from ssl_keras.errors import UserError
 from ssl_keras.evals import features, seeds
+from ssl_keras.evals.cache import FeatureCache
 from ssl_keras.evals.subject import Encoding, Subject
+from ssl_keras.views.policies import Policy
 from ssl_keras.words import counted, listing
 
 
@@ -31,6 +33,7 @@ class Data:
         crop: how images become squares, see `features.embedder`.
         keep: names of encoders whose features are kept from one evaluation to the next.
         labels, group_by: see `splits.train_and_test`.
+        weights, feature_cache: see `run.Request`.
     """
 
     def __init__(
@@ -43,6 +46,8 @@ class Data:
         keep: tuple[str, ...] = (),
         labels: str | None = None,
         group_by: str | None = None,
+        weights: dict[str, str] | None = None,
+        feature_cache: str | None = None,
     ):
         size = config.canvas_size or config.image_size
         train, test, self.note = splits.train_and_test(
@@ -54,7 +59,8 @@ class Data:
         self.train, self.test = splits.take(train, examples), splits.take(test, test_examples)
         if labeled:
             splits.check_classes(self.train)
-        self.dtype, self.crop = dtype, crop
+        self.dtype, self.crop, self.weights = dtype, crop, weights or {}
+        self.cache = FeatureCache(feature_cache, config.max_megapixels) if feature_cache else None
         self.kept: dict[str, Images | None] = dict.fromkeys(keep)
         self.config, _ = resolve(config, self.train, methods.load(config.method))
         self.canvases: dict[CanvasSpec, tuple] = {}
@@ -67,8 +73,7 @@ class Data:
         size, channels, dtype = config.image_size, config.channels, config.dtype
         canvas_size, encoder = config.canvas_size, None
         if name not in ("random", "pixels"):
-            folder = config.workdir if name == "run" else name
-            encoder = shipped(folder) if seeds.is_run(folder) else file.load_encoder(name, self.dtype)
+            encoder = self._named(name)
             size, channels, dtype = encoder.contract.size, encoder.contract.channels, encoder.contract.dtype
             if size != config.image_size:
                 canvas_size = encoder.contract.canvas_size or size
@@ -79,10 +84,18 @@ class Data:
         pair = self._load(CanvasSpec(canvas_size, channels, dtype))
         if name == "random":
             encoder = build_encoder(untrained_backbone(config, *channel_statistics(pair[0])), dtype)
-        images = Images(encoder, size, pair, self.crop)
+        views = random_views(dataclasses.replace(config, image_size=size)).views
+        images = Images(encoder, size, pair, self.crop, self.cache, views)
         if name in self.kept:
             self.kept[name] = images
         return images
+
+    def _named(self, name: str) -> Encoder:
+        """The encoder of a run or a file, or a network of keras.applications for images as the run's are."""
+        if applications.is_name(name):
+            return applications.load(name, self.weights[name], self.config.channels, self.config.dtype)
+        folder = self.config.workdir if name == "run" else name
+        return shipped(folder) if seeds.is_run(folder) else file.load_encoder(name, self.dtype)
 
     @property
     def labeled(self) -> bool:
@@ -131,13 +144,15 @@ def class_counts(pair: tuple) -> dict[str, list[int]]:
 
 @dataclasses.dataclass(frozen=True)
 class Images:
-    """The training and test images for an encoder (None: the pixels themselves), the side that it takes, and how they
-    become squares."""
+    """The training and test images for an encoder (None: the pixels themselves), the side that it takes, how they
+    become squares, where features are kept (None: in memory alone), and the policies of the run's views."""
 
     encoder: Encoder | None
     size: int
     canvases: tuple
     crop: str
+    cache: FeatureCache | None = None
+    views: tuple[Policy, ...] = ()
     subjects: dict = dataclasses.field(default_factory=dict)
 
     def subject(self, layer: str, seed: int) -> Subject:
@@ -152,11 +167,13 @@ class Images:
             return Encoding(encode, self.size, self.crop)
 
         def extract():
+            if self.cache is not None:
+                return self.cache.extract(subject.encoding, layer, self.canvases)
             embed = features.embedder(*subject.encoding)
             return tuple(features.extract(embed, canvases) for canvases in self.canvases)
 
         if (layer, seed) not in self.subjects:
-            self.subjects[layer, seed] = Subject(extract, self.encoder, self.canvases, seed, encoding)
+            self.subjects[layer, seed] = Subject(extract, self.encoder, self.canvases, seed, encoding, self.views)
         subject = self.subjects[layer, seed]
         return subject
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from ssl_keras import files, methods, run_folder
 from ssl_keras.config import Config, read_run
 from ssl_keras.data.canvases.pipeline import BadFilesError
-from ssl_keras.encoders import stages
+from ssl_keras.encoders import applications, stages
 from ssl_keras.encoders.encoder import Encoder
 from ssl_keras.errors import UserError
 from ssl_keras.evals import REGISTRY, seeds
@@ -22,8 +22,8 @@ class Request:
     """What `tools.evaluate` was asked for.
 
     Fields:
-        encoders: of `run` (the encoder of the run), `random` (its architecture, untrained), `pixels`, or paths of
-        encoder files and of runs' folders.
+        encoders: of `run` (the encoder of the run), `random` (its architecture, untrained), `pixels`, paths of encoder
+        files and of runs' folders, or names of `encoders.applications`.
         evaluations: names of `evals.REGISTRY`, each with its `Options`.
         config: the run's settings, or those of the command line where there is no run.
         layers: where each encoder is cut: names of `encoders.stages`, "representation" for its own output, or "all".
@@ -33,6 +33,8 @@ class Request:
         crop: how images become squares: "center" or "squash", see `features.embedder`.
         labels, group_by: see `data.splits.train_and_test`.
         probes: data sets to evaluate on, one after another, in the place of the run's own; (): that one.
+        weights: {encoder: file of its weights}, of networks of keras.applications.
+        feature_cache: a folder in which features are kept for later, or None.
     """
 
     encoders: tuple[str, ...]
@@ -46,6 +48,8 @@ class Request:
     labels: str | None = None
     group_by: str | None = None
     probes: tuple[str, ...] = ()
+    weights: dict[str, str] = dataclasses.field(default_factory=dict)
+    feature_cache: str | None = None
 
 
 def evaluate(request: Request, data: Data | None = None) -> list[dict]:
@@ -102,7 +106,8 @@ def data_for(request: Request, labeled: bool | None = None, keep: tuple[str, ...
     if labeled is None:
         labeled = any("labels" in REGISTRY.load(name).NEEDS for name in request.evaluations)
     settings = request.dtype, request.crop, keep, request.labels, request.group_by
-    return Data(request.config, request.test_examples, labeled, *settings)
+    kept = request.weights, request.feature_cache
+    return Data(request.config, request.test_examples, labeled, *settings, *kept)
 
 
 def _results(request: Request, data: Data) -> Iterator[list[dict]]:
@@ -112,6 +117,7 @@ def _results(request: Request, data: Data) -> Iterator[list[dict]]:
     def row(name: str, layer: str, evaluation: str, result: dict) -> dict:
         caveat = {"caveat": caveats[evaluation]} if name == "run" and evaluation in caveats else {}
         known = {"data": request.config.data, "split": data.note, "crop": request.crop}
+        known |= {"weights": request.weights[name]} if name in request.weights else {}
         return {"encoder": name, "layer": layer, "eval": evaluation} | result | known | caveat
 
     for name in request.encoders:
@@ -193,9 +199,11 @@ def _encoder_of(path: str) -> str | None:
 
 
 def _short(encoder: str) -> str:
-    """random, pixels, NAME of a run's folder, or FOLDER-NAME of an encoder file."""
+    """random, pixels, NAME of a run's folder, keras_applications-NAME, or FOLDER-NAME of an encoder file."""
     if encoder in ("random", "pixels"):
         return encoder
+    if applications.is_name(encoder):
+        return encoder.replace(":", "-")
     if os.path.isdir(encoder):
         return os.path.basename(os.path.abspath(encoder))
     folder, name = os.path.split(os.path.abspath(encoder))
@@ -213,10 +221,15 @@ def check(request: Request) -> None:
     for name in request.encoders:
         if name == "run" and not request.config.workdir:
             raise UserError("--workdir is missing: give a run's folder, or --encoder=FILE, random or pixels")
-        if name not in ("run", "random", "pixels") and not os.path.isfile(name) and not seeds.is_run(name):
+        if applications.is_name(name):
+            applications.loaded(name, request.weights[name])
+        elif name not in ("run", "random", "pixels") and not os.path.isfile(name) and not seeds.is_run(name):
             raise UserError(
-                f"no encoder at {name!r}: give an encoder.keras file, a finished run's folder, run, random or pixels"
+                f"no encoder at {name!r}: give an encoder.keras file, a finished run's folder, run, random, pixels, or "
+                "keras_applications:NAME with --weights"
             )
+    if request.feature_cache and os.path.exists(request.feature_cache) and not os.path.isdir(request.feature_cache):
+        raise UserError(f"--feature_cache={request.feature_cache} is a file: name a folder")
     if request.test_examples is not None and request.test_examples < 1:
         raise UserError(f"--test_examples must be greater than 0, got {request.test_examples}")
 
@@ -233,6 +246,8 @@ def request_from(
     labels: str | None = None,
     group_by: str | None = None,
     probes: Sequence[str] = (),
+    weights: Sequence[str] = (),
+    feature_cache: str | None = None,
 ) -> Request:
     """The request of a command line.
 
@@ -241,7 +256,8 @@ def request_from(
         encoder, evaluations, layers: lists separated by commas.
         output: a JSON file; `~` in it and in an encoder's path is the home folder.
         options: {evaluation: fields of its `Options`}; others keep their defaults.
-        crop, labels, group_by, probes: see `Request`.
+        weights: files, one for each network of keras.applications among the encoders, in their order.
+        crop, labels, group_by, probes, feature_cache: see `Request`.
 
     Raises:
         UserError: an unknown evaluation, an option that it refuses, or a workdir without a finished run.
@@ -268,6 +284,8 @@ def request_from(
         labels or None,
         group_by or None,
         tuple(dict.fromkeys(probes)),
+        applications.paired(encoders, [files.local(path) for path in weights]),
+        files.local(feature_cache) if feature_cache else None,
     )
 
 

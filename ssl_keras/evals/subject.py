@@ -9,6 +9,7 @@ import tensorflow as tf
 from ssl_keras.encoders.encoder import Encoder
 from ssl_keras.errors import UserError
 from ssl_keras.evals.features import Features
+from ssl_keras.views.policies import Policy
 
 
 class Row(NamedTuple):
@@ -54,6 +55,7 @@ class Subject:
         seed: random seed of whatever an evaluation draws.
         encoding: () -> how features come about, for an evaluation that takes them of other images; None where features
             are all that there is.
+        views: the policies of the run's views, at the side that the encoder takes.
     """
 
     def __init__(
@@ -63,9 +65,10 @@ class Subject:
         images: tuple | None = None,
         seed: int = 0,
         encoding: Callable[[], Encoding] | None = None,
+        views: tuple[Policy, ...] = (),
     ):
         self._extract, self._encoding = extract, encoding
-        self.encoder, self.images, self.seed = encoder, images, seed
+        self.encoder, self.images, self.seed, self.views = encoder, images, seed, views
         self._known: dict = {}
 
     def once(self, key: object, make: Callable[[], object]) -> object:

@@ -4,7 +4,7 @@ import dataclasses
 import os
 
 from ssl_keras.config import Config, read_run
-from ssl_keras.encoders import stages
+from ssl_keras.encoders import applications, stages
 from ssl_keras.evals import REGISTRY, run, seeds
 from ssl_keras.evals.data import Data
 from ssl_keras.evals.subject import Subject
@@ -61,6 +61,8 @@ class Scores:
         known = {"random": "the same network, untrained", "pixels": "raw pixels"}
         if first in known:
             return known[first]
+        if applications.is_name(first):
+            return f"{first.removeprefix(applications.PREFIX)} of keras.applications"
         if first not in self.runs:
             return os.path.basename(first)
         method = self.runs[first].method
@@ -81,7 +83,14 @@ class Scores:
         return "supervised" if config and config.method == SUPERVISED else "other"
 
 
-def measure(given: dict, against: tuple[str, ...], test_examples: int | None, crop: str) -> Scores:
+def measure(
+    given: dict,
+    against: tuple[str, ...],
+    test_examples: int | None,
+    crop: str,
+    weights: tuple[str, ...] = (),
+    feature_cache: str | None = None,
+) -> Scores:
     """Evaluates the run in `given["workdir"]`, its baselines, and what it is compared with.
 
     With labels: kNN, the linear probe and its calibration; the curve of few labels for what was trained without labels.
@@ -89,14 +98,23 @@ def measure(given: dict, against: tuple[str, ...], test_examples: int | None, cr
 
     Args:
         given: fields of `Config`, see `run.request_from`.
-        against: paths of runs' folders and encoder files.
-        test_examples, crop: see `run.Request`.
+        against: paths of runs' folders and encoder files, and names of `encoders.applications`.
+        weights: see `run.request_from`.
+        test_examples, crop, feature_cache: see `run.Request`.
 
     Raises:
         UserError: no finished run, or an encoder or data that cannot be read.
     """
     encoders = ("run", *against, *BASELINES)
-    request = run.request_from(given, ",".join(encoders), "knn,linear", test_examples, crop=crop)
+    request = run.request_from(
+        given,
+        ",".join(encoders),
+        "knn,linear",
+        test_examples,
+        crop=crop,
+        weights=weights,
+        feature_cache=feature_cache,
+    )
     run.check(request)
     data = run.data_for(request, labeled=False, keep=("run",))
     runs = {"run": request.config} | {name: read_run(name) for name in against if seeds.is_run(name)}

@@ -29,11 +29,12 @@ class Request:
 
     Args:
         given: fields of `Config` that the command line sets, the run's `workdir` among them.
-        against: folders of other runs and encoder files, to compare with.
+        against: folders of other runs, encoder files, and names of `encoders.applications`, to compare with.
         output: the HTML file; "": `report.html` in the run's folder.
         thumbnails: images in the report at most.
         test_examples: score on the first so many test images; None: all.
-        crop: see `evals.run.Request`.
+        crop, feature_cache: see `evals.run.Request`.
+        weights: see `evals.run.request_from`.
     """
 
     given: dict
@@ -42,6 +43,8 @@ class Request:
     thumbnails: int = 2000
     test_examples: int | None = None
     crop: str = "center"
+    weights: tuple[str, ...] = ()
+    feature_cache: str | None = None
 
 
 def write(request: Request) -> tuple[str, Scores]:
@@ -62,7 +65,9 @@ def write(request: Request) -> tuple[str, Scores]:
     if request.output:
         run_folder.refuse_own(workdir, output, but=(run_folder.REPORT,))
     files.refuse_foreign(output, page.is_report)
-    scores = measure(request.given, request.against, request.test_examples, request.crop)
+    scores = measure(
+        request.given, request.against, request.test_examples, request.crop, request.weights, request.feature_cache
+    )
     gallery = Gallery(scores.data, scores.data.images_for("run"))
     finder = Finder(scores.subject, gallery, scores.labeled)
     print("images to look at", flush=True)

@@ -7,6 +7,7 @@ arXiv:2210.02885, section 5): noise raises a rank too.
 import numpy as np
 
 PAIRED = 1024  # rows whose pairs are looked at together
+PIECE = 64  # images whose views are looked at together
 ALPHA_RANGE = (11, 50)  # of the eigenvalues, counted from 1, to which a power law is fitted
 
 
@@ -74,12 +75,14 @@ def lidar(x: np.ndarray, delta: float = 1e-4) -> float:
         x: features of q views of each of n images [n, q, D].
         delta: δ.
     """
-    x = np.asarray(x, np.float64)
     n, q, d = x.shape
-    means = x.mean(axis=1)
+    means = x.mean(axis=1, dtype=np.float64)
     apart = means - means.mean(axis=0)
-    within = (x - means[:, np.newaxis]).reshape(n * q, d)
-    values, vectors = np.linalg.eigh(within.T @ within / (n * (q - 1)) + delta * np.eye(d))
+    within = delta * np.eye(d)
+    for start in range(0, n, PIECE):
+        rows = (x[start : start + PIECE] - means[start : start + PIECE, np.newaxis]).reshape(-1, d)
+        within += rows.T @ rows / (n * (q - 1))
+    values, vectors = np.linalg.eigh(within)
     whitened = apart @ (vectors * values**-0.5) / np.sqrt(max(n - 1, 1))
     return entropy_rank(singular_values(whitened) ** 2)
 

@@ -80,7 +80,9 @@ def _one_code(case, logs):
 
 
 def _dead_prototypes(case, logs):
-    return logs[-1].get("prototypes_used", 1.0) < 0.1 and not _one_code(case, logs)
+    used = [line.get("prototypes_used", 1.0) for line in logs[-2:]]
+    rising = len(used) < 2 or used[-1] > 1.05 * used[-2]  # random weights use few, DINO's in its first epochs
+    return used[-1] < 0.1 and not rising and not _one_code(case, logs)
 
 
 def _at_chance(case, logs):
