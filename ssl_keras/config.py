@@ -8,7 +8,7 @@ import dataclasses
 import os
 
 from ssl_keras import methods, resolution
-from ssl_keras.data import sources
+from ssl_keras.data import ranges, sources
 from ssl_keras.errors import UserError
 from ssl_keras.settings import Setting, kind_of, setting
 
@@ -41,7 +41,14 @@ class Config:
         "side in pixels to which each image is resized when it is read; unset: from the data and image_size", least=8)
     channels: int | None = setting(None, "data", "channels of the images; unset: from the data", least=1)
     dtype: str | None = setting(None, "data", "type of the pixels; unset: from the data",
-        choices=("uint8", "uint16", "float32"))
+        choices=("uint8", "uint16", "int16", "int32", "float32"))
+    normalize: str = setting("auto", "data",
+        "which raw values count: none: all that the type can hold | percentile:1,99 of the training images | "
+        "range:LOW,HIGH | window:CENTER,WIDTH; for each channel its own: LOW,HIGH;LOW,HIGH;.. | auto: none for 8 bits, "
+        "else percentile:1,99")
+    invalid: str = setting("auto", "data",
+        "raw value that says that nothing was measured, such as 0 | none | auto: 0 where more than 1 % of the pixels "
+        "of gray images of 16 bits have it")
     max_bad_fraction: float = setting(0.01, "data", "stop when more than this share of the files cannot be read",
         least=0)
     max_megapixels: float = setting(178.0, "data",
@@ -224,6 +231,9 @@ def check(config: Config) -> None:
     if config.micro_batch_size is not None:
         check_micro_batches(config.batch_size, config.micro_batch_size, config.num_devices or 1)
     config.checkpoint_interval()
+    ranges.parse(config.normalize)
+    if config.invalid != "auto":
+        ranges.invalid_number(config.invalid)
     resolution.parse(config.resolution_schedule)
     if config.skip_nonfinite and config.steps_per_execution > 1:
         raise UserError("--skip_nonfinite looks at every step: leave --steps_per_execution at 1")
@@ -245,7 +255,10 @@ def read_run(workdir: str) -> Config:
     if not os.path.isfile(path):
         raise UserError(f"{workdir!r} holds no run: {path} is missing; give the --workdir of a tools.pretrain run")
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return Config.from_flag_lines(file.read())
+        text = file.read()
+    if "--normalize=" not in text:  # of an earlier version, for which pixels were what their type can hold
+        text += "--normalize=none\n--invalid=none\n"
+    return Config.from_flag_lines(text)
 
 
 def _real(data: str) -> str:

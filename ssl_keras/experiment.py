@@ -124,7 +124,12 @@ def conclude(config: Config, method: keras.Model, canvases, position: Position, 
     run_folder.write_bad_files(config.workdir, canvases.bad)
     origin = {name: getattr(config, name) for name in ORIGIN} | {"version": ssl_keras.__version__}
     encoder = build_encoder(
-        method.encoder, config.dtype, config.image_size, canvas_size=config.canvas_size, origin=origin
+        method.encoder,
+        config.dtype,
+        config.image_size,
+        canvases.spec.values,
+        canvas_size=config.canvas_size,
+        origin=origin,
     )
     file.save_encoder(encoder, _path(config, run_folder.ENCODER))
     return write_summary(config, method, position.history, len(canvases), remarks)

@@ -1,7 +1,7 @@
-"""Pictures of the operations of a recipe: each alone, at both ends of its range. And tiles and words, to draw with."""
+"""Pictures of the operations of a recipe: each alone, at both ends of its range. And tiles, thumbnails and words."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -9,11 +9,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
+from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.views import draws, policies
 from ssl_keras.views.render import make_view
 
 GAP = 4  # pixels between tiles
 SMALLEST_TILE, LARGEST_TILE = 96, 192  # pixels, of the operations' tiles
+THUMBNAIL, BEHIND = 48, 127  # side of a thumbnail in pixels, gray beside an image that is no square
 LINE = 1.35  # height of a line of words, in sizes of its font
 
 
@@ -119,8 +121,10 @@ def op_strip(
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """An image [H, W, C] in [0, 1] as uint8 [H, W, 3]; of other than three or more channels the first is shown."""
-    pixels = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
+    """An image [H, W, C] in [0, 1], or uint8, as uint8 [H, W, 3]; of other than three or more channels the first is
+    shown.
+    """
+    pixels = image if image.dtype == np.uint8 else (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
     return pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
 
 
@@ -133,6 +137,40 @@ def tile(image: np.ndarray, side: int) -> np.ndarray:
     even = side % len(pixels) == 0 or side >= 4 * len(pixels)
     resampling = Image.Resampling.NEAREST if even else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(pixels).resize((side, side), resampling))
+
+
+def thumbnail(image: np.ndarray, size: np.ndarray, white: float = 1.0) -> np.ndarray:
+    """uint8 [THUMBNAIL, THUMBNAIL, 3] of a squashed canvas [S, S, C] in its true proportions, see `as_rgb`.
+
+    Args:
+        size: the image's true height and width, px.
+        white: the value that is shown as white, see `brightest`; uint8 is shown as it is.
+    """
+    image = image if image.dtype == np.uint8 else image / np.float32(white)
+    height, width = (max(1, round(THUMBNAIL * side / max(size))) for side in size)
+    small = np.asarray(Image.fromarray(as_rgb(image)).resize((width, height), Image.Resampling.BICUBIC))
+    full = np.full((THUMBNAIL, THUMBNAIL, 3), BEHIND, np.uint8)
+    top, left = (THUMBNAIL - height) // 2, (THUMBNAIL - width) // 2
+    full[top : top + height, left : left + width] = small
+    return full
+
+
+def sprite(thumbnails: Mapping[int, np.ndarray], columns: int) -> np.ndarray:
+    """Thumbnails in one picture, each at the place of its number, in rows of `columns`: uint8 [H, W, 3]."""
+    rows = max(thumbnails, default=0) // columns + 1
+    sheet = np.full((rows * THUMBNAIL, columns * THUMBNAIL, 3), BEHIND, np.uint8)
+    for number, pixels in thumbnails.items():
+        top, left = number // columns * THUMBNAIL, number % columns * THUMBNAIL
+        sheet[top : top + THUMBNAIL, left : left + THUMBNAIL] = pixels
+    return sheet
+
+
+def brightest(canvases) -> float:
+    """The value that is shown as white: the largest of 8-bit images, else what 99.5 % of the pixels stay below."""
+    largest = MAXIMUM[canvases.spec.dtype]
+    if canvases.spec.dtype == "uint8":
+        return largest
+    return float(np.quantile(canvases.sample(64), 0.995)) * largest or largest
 
 
 def write(picture: Image.Image, corner: tuple[int, int], lines: Sequence[str], size: int) -> None:

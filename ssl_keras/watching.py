@@ -6,10 +6,12 @@ import os
 import keras
 import numpy as np
 
-from ssl_keras import preview
-from ssl_keras.config import Config
+from ssl_keras import preview, run_folder
+from ssl_keras.config import Config, settings
+from ssl_keras.data import identity
 from ssl_keras.data.canvases import batches
 from ssl_keras.evals.online import online_knn, online_probe, probe_names
+from ssl_keras.projector import Projector
 from ssl_keras.resolution import parse
 from ssl_keras.training.checkpoints import Position
 from ssl_keras.training.doctor import Doctor
@@ -46,7 +48,9 @@ def callbacks(config: Config, method, canvases, checkpoints, position: Position,
     own = config.batch_size // method.distribute_strategy.num_replicas_in_sync
     health, case = watched(config, method, canvases, own)
     grid = preview.views_grid(method.views, canvases, batch_size=own)
-    board = TensorBoard(_path(config, "tensorboard"), grid, lambda: health.similarities)
+    directory, probes = _path(config, "tensorboard"), probe_names(config.probe_data).values()
+    probe_scores = [f"{score}/{name}" for name in probes for score in ("knn_top1", "ridge_top1")]
+    board = TensorBoard(directory, grid, lambda: health.similarities, of_the_result(config), probe_scores)
     doctor = Doctor(case, position.history, board.say, config.stop_on_collapse, math.ceil(config.warmup_epochs or 0))
     return [
         resolution,
@@ -60,8 +64,16 @@ def callbacks(config: Config, method, canvases, checkpoints, position: Position,
         board,
         Progress(config.epochs, config.batch_size),
         saving,
+        Projector(
+            directory, canvases, config.image_size, lambda: identity.read(_path(config, run_folder.IMAGES)).names
+        ),
         doctor,  # last: at a collapse it may end the run
     ]
+
+
+def of_the_result(config: Config) -> dict[str, object]:
+    """The settings of a run with another value of which it would be another run."""
+    return {name: getattr(config, name) for name, known in settings().items() if known.changes_result}
 
 
 def remarks(watchers: list) -> list[str]:

@@ -73,6 +73,11 @@ def test_a_healthy_run_and_a_single_bad_epoch_are_left_alone():
     assert told(Case(512, 128, queue_age=16, momentum=0.99), history({}, {})) == []
     rising = history(*({"prototypes_used": used} for used in (0.04, 0.055, 0.09, 0.15)), healthy=0)
     assert told(CASE, rising) == []  # DINO on the built-in scenes, from random weights
+    spreading = history(*({"z_std": 0.0098 * 1.04**epoch} for epoch in range(6)), healthy=0)
+    assert told(CASE, spreading) == []  # SupCon there
+    losses = (1.4502, 1.3938, 1.3892, 1.3849, 1.3862)
+    moving = history(*({"accuracy": 0.26, "chance": 0.25, "loss": loss} for loss in losses), healthy=0)
+    assert told(CASE, moving) == []  # Rotation there
     labeled = Case(512, 128, 64, labels=True)
     assert told(labeled, history({"effective_rank": 9.0}, {"effective_rank": 9.0})) == []  # classes: few directions
     assert told(CASE, history({"knn_top1": 0.4, "knn_student_top1": 0.5})) == []

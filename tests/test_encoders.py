@@ -6,10 +6,14 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from ssl_keras.data.canvases.pipeline import CanvasSpec, canvas
+from ssl_keras.data.values import Values
 from ssl_keras.encoders import file
 from ssl_keras.encoders.contract import Contract
 from ssl_keras.encoders.encoder import build_encoder
+from ssl_keras.export import saved_model
 from ssl_keras.nn.backbones import build_backbone
 
 
@@ -78,3 +82,41 @@ def test_channels_may_have_ranges_and_invalid_values_of_their_own(tmp_path):
         known = json.loads(archive.read("ssl_keras.json"))
     assert known["invalid"] == [0.0, None] and known["ranges"] == [[0.0, 65535.0]] * 2
     assert file.load_encoder(str(tmp_path / "e.keras")).contract.invalid == (0.0, None)
+
+
+def with_holes(rng, images, hole):
+    return np.where(rng.random(images.shape) < 0.2, hole, images)
+
+
+GRAY, BANDS = (5, 16, 16, 1), (5, 16, 16, 13)
+RAW = {
+    "uint16": (Values(((690.0, 3277.0),), (0.0,)), lambda rng: with_holes(rng, rng.integers(1, 6000, GRAY), 0)),
+    "int16": (Values(((-1024.0, 1500.0),), (-2000.0,)), lambda rng: rng.integers(-2000, 3000, GRAY)),
+    "float32": (
+        Values(tuple((7.0 * c, 9.0 + 40 * c) for c in range(13))),
+        lambda rng: with_holes(rng, rng.normal(100, 200, BANDS), np.nan),
+    ),
+    "int32": (Values(((100.0, 900.0),), (950.0,)), lambda rng: 50 * rng.integers(0, 25, GRAY)),
+}
+
+
+@pytest.mark.parametrize("dtype", RAW)
+def test_the_encoder_of_raw_numbers_is_the_one_that_was_trained_on_canvases(dtype, tmp_path):
+    meaning, make = RAW[dtype]
+    raw = make(np.random.default_rng(0)).astype(dtype)
+    channels = raw.shape[-1]
+    backbone = build_backbone("resnet8", 16, channels, width=0.125, seed=0)
+    encoder = build_encoder(backbone, dtype, values=meaning, canvas_size=16)
+    spec = CanvasSpec.of(16, channels, dtype, meaning)
+    canvases = np.stack([canvas(tf.constant(image), spec).numpy() for image in raw]).astype(np.float32) / 65535.0
+    trained = backbone(canvases, training=False).numpy()
+    assert np.abs(trained).max() > 0.1
+    file.save_encoder(encoder, str(tmp_path / "e.keras"))
+    plain = keras.saving.load_model(str(tmp_path / "e.keras"))
+    np.testing.assert_allclose(plain(raw.astype(np.float32)), trained, atol=1e-4)
+    loaded = file.load_encoder(str(tmp_path / "e.keras"))
+    assert loaded.contract.values == meaning and loaded.contract.dtype == dtype
+    np.testing.assert_allclose(loaded(tf.constant(canvases)), trained, atol=1e-4)
+    saved_model.write(loaded, str(tmp_path / "m"), saved_model.Options())
+    served = tf.saved_model.load(str(tmp_path / "m")).signatures["images"]
+    np.testing.assert_allclose(served(images=tf.constant(raw))["features"], trained, atol=1e-4)

@@ -41,7 +41,7 @@ def test_tensorboard_holds_scalars_images_and_histograms(finished):
     events = EventAccumulator(str(finished / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
     tags = events.Tags()["tensors"]
-    assert {"epoch/loss", "epoch/z_std", "epoch/effective_rank", "views"} <= set(tags)
+    assert {"loss/epoch", "representation/effective_rank", "views"} <= set(tags)
     assert any("kernel" in tag for tag in tags)
 
 

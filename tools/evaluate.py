@@ -24,6 +24,8 @@ cli.define(
         "canvas_size",
         "channels",
         "dtype",
+        "normalize",
+        "invalid",
         "seed",
         "max_bad_fraction",
         "max_megapixels",

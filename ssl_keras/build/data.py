@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from ssl_keras.build.values import values_of, with_values
 from ssl_keras.config import Config
 from ssl_keras.data import splits
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
@@ -44,7 +45,8 @@ def resolve(config: Config, source: Source, method_class: type) -> tuple[Config,
         channels=found.channels,
         dtype=found.dtype,
     )
-    return config, CanvasSpec(canvas_size, found.channels, found.dtype)
+    config = with_values(config, source)
+    return config, CanvasSpec.of(canvas_size, found.channels, found.dtype, values_of(config))
 
 
 def load(source: Source, spec: CanvasSpec, config: Config):

@@ -14,9 +14,10 @@ import keras
 import numpy as np
 
 from ssl_keras.data.formats.decode import MAXIMUM
+from ssl_keras.data.values import Values
 from ssl_keras.encoders import weights
 from ssl_keras.encoders.contract import of_model
-from ssl_keras.encoders.encoder import Encoder
+from ssl_keras.encoders.encoder import Encoder, scaled
 from ssl_keras.errors import UserError
 from ssl_keras.nn import policy
 
@@ -92,13 +93,14 @@ def names() -> list[str]:
     return [name for name in dir(keras.applications) if name[0].isupper()]
 
 
-def load(name: str, path: str, channels: int, dtype: str) -> Encoder:
+def load(name: str, path: str, channels: int, dtype: str, values: Values | None = None) -> Encoder:
     """The encoder of a network's pooled features. It does itself what its module's `preprocess_input` does.
 
     Args:
         path: file of its weights, see `weights.read`.
         channels: of the images: 3, or 1: gray, which the network sees as a color image.
         dtype: type of their pixels: uint8, uint16 or float32.
+        values: what their raw numbers mean; None: all that the type holds counts.
 
     Raises:
         UserError: no such network, a file that does not fit, or another number of channels.
@@ -110,16 +112,16 @@ def load(name: str, path: str, channels: int, dtype: str) -> Encoder:
     order, scale, offset = preprocessing(network_name)
     with policy.using("float32"):
         images = keras.Input((size, size, channels), name="images")
-        x = images
+        x = scaled(images, dtype, values)
         if channels == 1:
             x = keras.layers.Concatenate(name="gray_to_color")([x, x, x])
         elif order != [0, 1, 2]:
             x = keras.ops.flip(x, axis=-1)
-        scale = (scale * MAXIMUM["uint8"] / MAXIMUM[dtype]).tolist()
+        scale = (scale * MAXIMUM["uint8"]).tolist()
         x = keras.layers.Rescaling(scale, offset.tolist(), name="preprocessing")(x)
         model = keras.Model(images, network(x), name="encoder")
     origin = {"backbone": f"keras.applications.{network_name}", "weights": path}
-    return Encoder(model, of_model(model, dtype, origin=origin))
+    return Encoder(model, of_model(model, dtype, values, origin=origin))
 
 
 def loaded(name: str, path: str) -> keras.Model:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from ssl_keras.data.formats.decode import MAXIMUM
+from ssl_keras.data.values import Values
 from ssl_keras.encoders import stages
 from ssl_keras.errors import UserError
 from ssl_keras.nn import images
@@ -39,7 +40,7 @@ class Contract:
     origin: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        if self.dtype not in MAXIMUM:
+        if self.dtype not in MAXIMUM and self.values is None:
             raise UserError(f"an encoder's pixels are {self.dtype!r}: expected one of {', '.join(MAXIMUM)}")
 
     @property
@@ -47,9 +48,16 @@ class Contract:
         return len(self.ranges)
 
     @property
-    def scale(self) -> float:
-        """The raw value of a pixel that is 1 where images are in [0, 1]."""
-        return MAXIMUM[self.dtype]
+    def values(self) -> Values | None:
+        """What the raw numbers mean; None where all that the type can hold counts."""
+        whole = (0.0, float(MAXIMUM[self.dtype])) if self.dtype in MAXIMUM else None
+        if self.invalid is None and all(pair == whole for pair in self.ranges):
+            return None
+        return Values(self.ranges, self.invalid)
+
+    def raw(self, images):
+        """Images in [0, 1], float32 [..., C], as the raw numbers that the encoder takes."""
+        return images * MAXIMUM[self.dtype] if self.values is None else self.values.raw(images)
 
     def to_json(self) -> dict:
         """Plain values, for `from_json`."""
@@ -66,25 +74,27 @@ class Contract:
         return cls(**{name: frozen(value) for name, value in values.items() if name in known})
 
 
-def of_model(model: keras.Model, dtype: str, **more) -> Contract:
+def of_model(model: keras.Model, dtype: str, values: Values | None = None, **more) -> Contract:
     """The contract that a model itself shows: its shapes, stages and input statistics.
 
     Args:
-        model: raw pixels [B, S, S, C] of `dtype`'s whole range -> features [B, D].
+        model: raw pixels [B, S, S, C] -> features [B, D].
+        values: what they mean; None: `dtype`'s whole range.
         more: further fields.
     """
     _, size, _, channels = model.input_shape
+    if values:
+        more |= {"ranges": values.ranges, "invalid": values.invalid}
     found = images.statistics(model)
     mean, std = (None, None) if found is None else (tuple(values.tolist()) for values in found)
     return Contract(
         size=size,
         dtype=dtype,
-        ranges=((0.0, float(MAXIMUM[dtype])),) * channels,
         mean=mean,
         std=std,
         stages=tuple(stages.names(model)),
         dimension=model.output_shape[-1],
-        **more,
+        **({"ranges": ((0.0, float(MAXIMUM.get(dtype, 1.0))),) * channels} | more),
     )
 
 

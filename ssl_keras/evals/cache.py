@@ -106,7 +106,7 @@ class FeatureCache:
 
 
 def _spec(canvases) -> list:
-    return [len(canvases), *canvases.spec.shape, canvases.spec.dtype]
+    return [len(canvases), *canvases.spec.shape, canvases.spec.dtype, str(canvases.spec.values)]
 
 
 def _source_hash(source: Source) -> str:
@@ -142,7 +142,7 @@ def _encoder_hash(encode) -> str:
     if not isinstance(encode, Encoder):
         return encode.__name__
     found = hashlib.sha256(json.dumps(_renamed(json.loads(encode.model.to_json()), {}), sort_keys=True).encode())
-    found.update(str(encode.contract.scale).encode())
+    found.update(str((encode.contract.dtype, encode.contract.values)).encode())
     for variable in encode.model.weights:
         value = np.ascontiguousarray(variable.numpy())
         found.update(f"{value.dtype} {value.shape}".encode())

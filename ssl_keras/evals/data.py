@@ -8,6 +8,7 @@ from ssl_keras import methods
 from ssl_keras.build.data import channel_statistics, resolve
 from ssl_keras.build.encoder import shipped
 from ssl_keras.build.method import random_views, untrained_backbone
+from ssl_keras.build.values import values_of
 from ssl_keras.config import Config
 from ssl_keras.data import splits
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
@@ -71,19 +72,20 @@ class Data:
             return self.kept[name]
         config = self.config
         size, channels, dtype = config.image_size, config.channels, config.dtype
-        canvas_size, encoder = config.canvas_size, None
+        canvas_size, encoder, values = config.canvas_size, None, values_of(config)
         if name not in ("random", "pixels"):
             encoder = self._named(name)
             size, channels, dtype = encoder.contract.size, encoder.contract.channels, encoder.contract.dtype
+            values = encoder.contract.values
             if size != config.image_size:
                 canvas_size = encoder.contract.canvas_size or size
         possible = possible_channels(self.train)
         if channels not in possible:
             known = " or ".join(map(str, sorted(possible)))
             raise UserError(f"it takes images of {channels} channels, and {self.train.name} has images of {known}")
-        pair = self._load(CanvasSpec(canvas_size, channels, dtype))
+        pair = self._load(CanvasSpec.of(canvas_size, channels, dtype, values))
         if name == "random":
-            encoder = build_encoder(untrained_backbone(config, *channel_statistics(pair[0])), dtype)
+            encoder = build_encoder(untrained_backbone(config, *channel_statistics(pair[0])), dtype, values=values)
         views = random_views(dataclasses.replace(config, image_size=size)).views
         images = Images(encoder, size, pair, self.crop, self.cache, views)
         if name in self.kept:
@@ -93,7 +95,9 @@ class Data:
     def _named(self, name: str) -> Encoder:
         """The encoder of a run or a file, or a network of keras.applications for images as the run's are."""
         if applications.is_name(name):
-            return applications.load(name, self.weights[name], self.config.channels, self.config.dtype)
+            return applications.load(
+                name, self.weights[name], self.config.channels, self.config.dtype, values_of(self.config)
+            )
         folder = self.config.workdir if name == "run" else name
         return shipped(folder) if seeds.is_run(folder) else file.load_encoder(name, self.dtype)
 

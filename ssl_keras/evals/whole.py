@@ -162,8 +162,7 @@ def _model(encoder: Encoder, classes: int, recipe: Recipe, seed: int) -> Supervi
         network.trainable = True  # files may hold frozen layers
         size, channels = encoder.contract.size, encoder.contract.channels
         images = keras.Input((size, size, channels), name="images")
-        raw = keras.layers.Rescaling(encoder.contract.scale, name="raw_pixels")(images)
-        backbone = keras.Model(images, network(raw))
+        backbone = keras.Model(images, network(encoder.contract.raw(images)))
         views = _views(recipe.view, size, seed)
         model = Supervised(backbone, views, num_classes=classes, label_smoothing=recipe.label_smoothing)
     kernel = model.classifier.kernel

@@ -7,7 +7,8 @@ import keras
 import tensorflow as tf
 
 from ssl_keras import files
-from ssl_keras.data.formats import decode
+from ssl_keras.data.canvases import pipeline
+from ssl_keras.data.formats.decode import CHANNELS, MAXIMUM
 from ssl_keras.encoders.encoder import Encoder
 from ssl_keras.errors import UserError
 from ssl_keras.views.layer import CROPS, center_view, crop_of
@@ -55,15 +56,16 @@ def write(encoder: Encoder, path: str, options: Options) -> None:
             f"the encoder does not say to which side its images were squashed: set --saved_model_canvas_size, such as "
             f"{size}"
         )
-    canvas = tf.TensorSpec([canvas_size, canvas_size, channels], dtype), tf.TensorSpec([2], tf.float32)
+    spec = pipeline.CanvasSpec.of(canvas_size, channels, dtype, encoder.contract.values)
+    canvas = tf.TensorSpec(spec.shape, spec.dtype), tf.TensorSpec([2], tf.float32)
     crop = crop_of(options.crop, canvas_size, size)
 
     def features_by(to_image):
         """A function of a batch of files or of decoded images."""
 
         def canvas_of(item):
-            image = to_image(item, channels, dtype)
-            return decode.to_canvas(image, canvas_size), tf.cast(tf.shape(image)[:2], tf.float32)
+            image = to_image(item, spec)
+            return pipeline.canvas(image, spec), tf.cast(tf.shape(image)[:2], tf.float32)
 
         def serve(items):
             canvases, sizes = tf.map_fn(canvas_of, items, fn_output_signature=canvas)
@@ -76,11 +78,11 @@ def write(encoder: Encoder, path: str, options: Options) -> None:
 
         return serve
 
-    images = features_by(decode.from_array), [tf.TensorSpec([None, None, None, channels], dtype, name="images")]
-    encoded = features_by(decode.decode), [tf.TensorSpec([None], tf.string, name="image_bytes")]
+    images = features_by(pipeline.from_array), [tf.TensorSpec([None, None, None, channels], dtype, name="images")]
+    encoded = features_by(pipeline.decode), [tf.TensorSpec([None], tf.string, name="image_bytes")]
     archive = keras.export.ExportArchive()
     archive.track(encoder.model)
-    archive.add_endpoint("serving_default", *(encoded if channels in decode.CHANNELS else images))
+    archive.add_endpoint("serving_default", *(encoded if channels in CHANNELS and dtype in MAXIMUM else images))
     archive.add_endpoint("images", *images)
     with files.replacing(path, is_ours, as_folder=True) as beside:
         archive.write_out(beside, verbose=False)

@@ -2,18 +2,15 @@
 
 import base64
 import io
-import math
 
 import numpy as np
 from PIL import Image
 
 from ssl_keras.data.canvases import batches
-from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.evals.data import Data, Images
-from ssl_keras.figures import as_rgb
+from ssl_keras.figures import THUMBNAIL, brightest, sprite, thumbnail
 
-SIDE, COLUMNS, QUALITY = 48, 64, 75  # pixels of a thumbnail, thumbnails in a row of the sprite, of the JPEG
-BEHIND = 127  # gray beside an image that is no square
+SIDE, COLUMNS, QUALITY = THUMBNAIL, 64, 75  # pixels of a thumbnail, thumbnails in a row of the sprite, of the JPEG
 TRAIN, TEST = 0, 1
 
 
@@ -55,42 +52,17 @@ class Gallery:
 
     def sprite(self) -> str:
         """All thumbnails in rows of `COLUMNS`, a JPEG as a data URI."""
-        rows = max(1, math.ceil(len(self) / COLUMNS))
-        sheet = np.full((rows * SIDE, COLUMNS * SIDE, 3), BEHIND, np.uint8)
+        thumbnails = {}
         for part in (TRAIN, TEST):
             wanted = np.array(sorted(row for p, row in self.numbers if p == part), np.int64)
             if not len(wanted):
                 continue
             chosen = self.canvases[part].subset(wanted)
-            scale = _brightest(chosen)
+            white = brightest(chosen)
             for batch in batches.eval_batches(chosen, 256):
                 parts = (batch[key].numpy() for key in ("image", "size", "index"))
                 for image, size, place in zip(*parts):
-                    number = self.numbers[part, int(wanted[place])]
-                    top, left = number // COLUMNS * SIDE, number % COLUMNS * SIDE
-                    sheet[top : top + SIDE, left : left + SIDE] = thumbnail(image / scale, size)
+                    thumbnails[self.numbers[part, int(wanted[place])]] = thumbnail(image, size, white)
         file = io.BytesIO()
-        Image.fromarray(sheet).save(file, format="JPEG", quality=QUALITY)
+        Image.fromarray(sprite(thumbnails, COLUMNS)).save(file, format="JPEG", quality=QUALITY)
         return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def thumbnail(image: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """uint8 [SIDE, SIDE, 3] of a squashed canvas [S, S, C] in [0, 1], in its true proportions, see `figures.as_rgb`.
-
-    Args:
-        size: the image's true height and width, px.
-    """
-    height, width = (max(1, round(SIDE * side / max(size))) for side in size)
-    small = np.asarray(Image.fromarray(as_rgb(image)).resize((width, height), Image.Resampling.BICUBIC))
-    full = np.full((SIDE, SIDE, 3), BEHIND, np.uint8)
-    top, left = (SIDE - height) // 2, (SIDE - width) // 2
-    full[top : top + height, left : left + width] = small
-    return full
-
-
-def _brightest(canvases) -> float:
-    """The value that is shown as white: the largest of 8-bit images, else what 99.5 % of the pixels stay below."""
-    largest = MAXIMUM[canvases.spec.dtype]
-    if canvases.spec.dtype == "uint8":
-        return largest
-    return float(np.quantile(canvases.sample(64), 0.995)) * largest or largest

@@ -61,6 +61,9 @@ class Sign:
 def _complete(case, logs):
     z_std = logs[-1].get("z_std")
     collapsed = bool(case.z_dim) and z_std is not None and z_std < 0.2 * even_z_std(case.z_dim)
+    before = logs[-2].get("z_std", math.inf) if len(logs) > 1 else math.inf
+    if collapsed and z_std > 1.02 * before:
+        collapsed = False  # it comes out of a bad start: SupCon's first epochs
     return collapsed or logs[-1].get("effective_rank", math.inf) < 1.5
 
 
@@ -87,6 +90,9 @@ def _dead_prototypes(case, logs):
 
 def _at_chance(case, logs):
     accuracy, chance = logs[-1].get("accuracy"), logs[-1].get("chance")
+    before = [line["loss"] for line in logs[:-1]]
+    if before and logs[-1]["loss"] < 0.999 * min(before):
+        return False  # it moves: a pretext task may need epochs before its accuracy rises
     if accuracy is not None and chance:
         return accuracy < 1.1 * chance
     return bool(case.chance_loss) and abs(logs[-1]["loss"] - case.chance_loss) < 0.01 * case.chance_loss

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ssl_keras.report import page
 from ssl_keras.report.gallery import SIDE, thumbnail
+from tests.browser import chromium
 from tests.runs import TINY, run_tool
 
 LARGEST = 10e6  # bytes
@@ -35,14 +36,8 @@ def report(run):
 
 @pytest.fixture(scope="module")
 def browser():
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if not program:
-        pytest.skip("no Chromium is installed: a browser is needed to look at pages")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 def test_the_report_says_what_evaluate_says(report, run):

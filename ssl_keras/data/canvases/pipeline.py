@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from ssl_keras.data.formats.decode import decode, from_array, to_canvas
+from ssl_keras.data.formats import decode as pixels_of
 from ssl_keras.data.reasons import examples
 from ssl_keras.data.source import Source
+from ssl_keras.data.values import Values, resized
 from ssl_keras.errors import UserError
 
 DTYPES = ("uint8", "uint16", "float32")
@@ -22,11 +23,21 @@ as_written = tf.autograph.experimental.do_not_convert
 
 @dataclass(frozen=True)
 class CanvasSpec:
-    """The square that every image of a run becomes: side in px, channels, and dtype (float32: 0 to 1)."""
+    """The square that every image of a run becomes: side in px, channels, and dtype (float32: 0 to 1).
+
+    Where `values` say what the images' raw numbers mean, these are of the type `raw`, and the square holds codes.
+    """
 
     size: int
     channels: int = 3
     dtype: str = "uint8"
+    values: Values | None = None
+    raw: str | None = None
+
+    @classmethod
+    def of(cls, size: int, channels: int, raw: str, values: Values | None) -> "CanvasSpec":
+        """That of images whose pixels are of the type `raw`."""
+        return cls(size, channels, "uint16", values, raw) if values else cls(size, channels, raw)
 
     def __post_init__(self):
         if self.size < 1 or self.channels < 1 or self.dtype not in DTYPES:
@@ -39,6 +50,27 @@ class CanvasSpec:
     @property
     def bytes(self) -> int:
         return self.size * self.size * self.channels * np.dtype(self.dtype).itemsize
+
+
+def canvas(image: tf.Tensor, spec: CanvasSpec) -> tf.Tensor:
+    """Pixels [H, W, C] as they were read -> the canvas [S, S, C]."""
+    if spec.values is None:
+        return pixels_of.to_canvas(image, spec.size)
+    codes, shape = spec.values.coded(image), tf.shape(image)
+    is_one = (shape[0] == spec.size) & (shape[1] == spec.size)
+    return tf.ensure_shape(tf.cond(is_one, lambda: codes, lambda: resized(codes, spec.size)), spec.shape)
+
+
+def decode(encoded: tf.Tensor, spec: CanvasSpec) -> tf.Tensor:
+    """An encoded image as pixels [H, W, C] for `canvas`."""
+    return pixels_of.decode(encoded, spec.channels, spec.raw or spec.dtype)
+
+
+def from_array(image: tf.Tensor, spec: CanvasSpec) -> tf.Tensor:
+    """Pixels given as numbers, for `canvas`."""
+    if spec.values is None:
+        return pixels_of.from_array(image, spec.channels, spec.dtype)
+    return pixels_of.with_channels(image, spec.channels)
 
 
 class BadFilesError(UserError):
@@ -97,22 +129,20 @@ def decoded(
         return positions, tf.ensure_shape(raw, [None]), tf.ensure_shape(go_on, [])
 
     @as_written
-    def canvas(position, raw):
-        image = from_array(raw, spec.channels, spec.dtype) if source.arrays else _decoding(spec)(raw)
+    def square(position, raw):
+        image = from_array(raw, spec) if source.arrays else _decoding(spec)(raw)
         size = tf.cast(tf.shape(image)[:2], tf.float32)
-        return {"position": position, "image": to_canvas(image, spec.size), "size": size}
+        return {"position": position, "image": canvas(image, spec), "size": size}
 
     # Python is entered once for a few records: entering it costs more than reading a small one.
     chunks = positions.batch(READ_TOGETHER).map(read, num_parallel_calls=tf.data.AUTOTUNE)
     chunks = chunks.take_while(as_written(lambda positions, raw, go_on: go_on))
     records = chunks.map(as_written(lambda positions, raw, go_on: (positions, raw))).unbatch()
-    return records.map(canvas, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
+    return records.map(square, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
 
 
 @functools.cache
 def _decoding(spec: CanvasSpec) -> Callable[[tf.Tensor], tf.Tensor]:
     """`decode` for a run, traced once: that takes a second, and a run reads its images by several data sets."""
     signature = [tf.TensorSpec([], tf.string)]
-    return tf.function(
-        lambda encoded: decode(encoded, spec.channels, spec.dtype), input_signature=signature, autograph=False
-    )
+    return tf.function(lambda encoded: decode(encoded, spec), input_signature=signature, autograph=False)

@@ -7,10 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from ssl_keras.data.canvases.order import rows_per_worker
-from ssl_keras.data.canvases.pipeline import CanvasSpec, as_written
+from ssl_keras.data.canvases.pipeline import CanvasSpec, as_written, canvas, decode
 from ssl_keras.data.canvases.servers import check_answer, distributed
 from ssl_keras.data.canvases.streams import StreamedCanvases
-from ssl_keras.data.formats.decode import decode, to_canvas
 from ssl_keras.data.formats.transcode import needs_python
 from ssl_keras.data.reasons import list_bad
 from ssl_keras.data.source import Places, Source
@@ -86,13 +85,13 @@ class ServedCanvases(StreamedCanvases):
             return tf.random.experimental.index_shuffle(first + tf.range(size, dtype=tf.int64), key, np.int64(n - 1))
 
         @as_written
-        def canvas(index):
+        def square(index):
             return {"index": index, **self._canvas(index)}
 
         @as_written
         def chunk(number):
             images = tf.data.Dataset.from_tensor_slices(indices(number))
-            images = images.map(canvas, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
+            images = images.map(square, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
             # A row that names the chunk, so that one of which nothing could be read arrives as well.
             name = {"index": -1 - number, "image": tf.zeros(self.spec.shape, self.spec.dtype), "size": tf.zeros([2])}
             return tf.data.Dataset.from_tensors(name).concatenate(images).batch(size + 1)
@@ -124,8 +123,8 @@ class ServedCanvases(StreamedCanvases):
         return [int(at) for at in found.as_numpy_iterator()]
 
     def _canvas(self, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        image = decode(self._read(index), self.spec.channels, self.spec.dtype)
-        return {"image": to_canvas(image, self.spec.size), "size": tf.cast(tf.shape(image)[:2], tf.float32)}
+        image = decode(self._read(index), self.spec)
+        return {"image": canvas(image, self.spec), "size": tf.cast(tf.shape(image)[:2], tf.float32)}
 
     def _described(self, indices: Iterable[int]) -> list[tuple[str, str]]:
         return [self._described_one(i) for i in indices]
@@ -135,7 +134,7 @@ class ServedCanvases(StreamedCanvases):
             encoded = self._read(tf.constant(i, tf.int64))
             if needs_python(encoded.numpy()):
                 return self.source.describe(i), NEEDS_PYTHON
-            decode(encoded, self.spec.channels, self.spec.dtype)
+            decode(encoded, self.spec)
         except tf.errors.OpError:
             return list_bad(self.source, [i])[0]
         return self.source.describe(i), NOT_THERE

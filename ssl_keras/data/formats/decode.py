@@ -102,17 +102,25 @@ def convert(image: tf.Tensor, channels: int, dtype: str) -> tf.Tensor:
         image: [H, W, C] uint8, uint16 or float32, C known.
         channels: C, or 1 from 3 (luma), or 3 from 1 (repeated).
     """
-    given = image.shape[-1]
-    if (given, channels) == (3, 1):
-        luma = tf.tensordot(tf.cast(image, tf.float32), tf.constant(LUMA), 1)[..., tf.newaxis]
-        image = _rounded(luma, image.dtype.name)
-    elif (given, channels) == (1, 3):
-        image = tf.concat([image] * 3, -1)
-    elif given != channels:
-        raise ValueError(f"images of {given} channels cannot become canvases of {channels}: ask for {given}")
+    image = with_channels(image, channels)
+    if image.dtype == tf.float32:
+        image = tf.clip_by_value(image, 0.0, 1.0)  # a luma may be more by rounding
     if image.dtype.name == dtype:
         return image
     return _rounded(tf.cast(image, tf.float32) * (MAXIMUM[dtype] / MAXIMUM[image.dtype.name]), dtype)
+
+
+def with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """The image [H, W, C] of any dtype with another number of channels, see `convert`."""
+    given = image.shape[-1]
+    if (given, channels) == (3, 1):
+        luma = tf.tensordot(tf.cast(image, tf.float32), tf.constant(LUMA), 1)[..., tf.newaxis]
+        return _rounded(luma, image.dtype.name) if image.dtype in (tf.uint8, tf.uint16) else luma
+    if (given, channels) == (1, 3):
+        return tf.concat([image] * 3, -1)
+    if given != channels:
+        raise ValueError(f"images of {given} channels cannot become canvases of {channels}: ask for {given}")
+    return image
 
 
 def to_canvas(image: tf.Tensor, size: int) -> tf.Tensor:
