@@ -49,6 +49,15 @@ class Config:
     invalid: str = setting("auto", "data",
         "raw value that says that nothing was measured, such as 0 | none | auto: 0 where more than 1 % of the pixels "
         "of gray images of 16 bits have it")
+    pages: str | None = setting(None, "data",
+        "what the pages of a TIFF are, or the fourth axis of a NIfTI volume: channels of one image, images, or first "
+        "(the others are left out); unset: as the file says, and where it does not, it counts as unreadable",
+        choices=("channels", "images", "first"))
+    slices: str = setting("axial", "data",
+        "which slices of a NIfTI volume are the images: axial, coronal or sagittal; axial:4 takes each fourth")
+    max_image_bytes: int = setting(2**30, "data",
+        "a file of measurements whose header claims more for an image counts as unreadable, before it is decoded",
+        least=1)
     max_bad_fraction: float = setting(0.01, "data", "stop when more than this share of the files cannot be read",
         least=0)
     max_megapixels: float = setting(178.0, "data",

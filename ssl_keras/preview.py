@@ -68,6 +68,7 @@ def views_grid(
     Returns:
         () -> uint8 [H, W, 3].
     """
+    images = min(images, batch_size or images)
     originals = canvases.sample(images)
     batch = np.resize(_as_stored(originals, canvases.spec.dtype), [batch_size or images, *originals.shape[1:]])
     sizes = np.resize(_sizes(canvases, images), [len(batch), 2])

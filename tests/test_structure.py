@@ -17,7 +17,7 @@ FLOORS = [
     ["data.formats", "data.folders", "data.scenes", "data.reading", "data.axes", "data.ranges", "data.values"],
     ["data.readers"],
     ["data.source"],
-    ["data.reasons", "data.identity", "data.records", "data.labels"],
+    ["data.reasons", "data.identity", "data.records", "data.labels", "data.measured"],
     ["data.sources", "data.canvases"],
     ["data.splits"],
     ["chunked_loss"],

@@ -198,7 +198,7 @@ def test_a_browser_shows_scalars_views_table_and_projector_offline(board, tmp_pa
         tab.set_default_timeout(30_000)
 
         def visit(name: str):
-            tab.goto(f"{board}/?tab={name}#{name}")
+            tab.goto(f"{board}/#{name}")  # the same page, in which another tab is opened
             return lambda: tab.screenshot(path=folder / f"tensorboard_{name}.png")
 
         take = visit("scalars")

@@ -6,10 +6,11 @@ import numpy as np
 
 from ssl_keras.build.values import values_of, with_values
 from ssl_keras.config import Config
-from ssl_keras.data import splits
+from ssl_keras.data import measured, splits
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
 from ssl_keras.data.canvases.probe import probe
 from ssl_keras.data.formats import size
+from ssl_keras.data.readers.contract import ReadOptions
 from ssl_keras.data.source import Source
 from ssl_keras.data.sources import open_source
 from ssl_keras.words import counted
@@ -20,12 +21,18 @@ CANVAS_MARGIN = 8 / 7  # 256 for views of 224: crops are resampled from a little
 
 def open_training_source(config: Config, method_class: type) -> Source:
     """All images of the data without their test part; for a method that needs labels, the labeled training part."""
+    read_as(config)
     if method_class.needs_labels:
         source, _, note = splits.train_and_test(config.data, config.data_dir, config.canvas_size or config.image_size)
         print(note)
     else:
         source = open_source(config.data, "train", config.data_dir, config.canvas_size or config.image_size)
     return splits.take(source, config.train_examples)
+
+
+def read_as(config: Config) -> None:
+    """Tells the readers of this process what the settings ask of them."""
+    measured.use(ReadOptions(config.pages, config.slices, config.max_image_bytes))
 
 
 def resolve(config: Config, source: Source, method_class: type) -> tuple[Config, CanvasSpec]:

@@ -70,7 +70,7 @@ def _reason(source: Source, i: int) -> str:
         raw = source.patient_read(i)
     except Exception as error:
         return str(error) or type(error).__name__
-    if source.arrays:
+    if source.arrays and source.shapes is None:
         finite = raw[np.isfinite(raw)]
         span = f"values from {finite.min():g} to {finite.max():g}" if finite.size else "no finite value"
         also = "" if finite.size == raw.size else ", and some not finite"

@@ -67,6 +67,8 @@ class Source:
         class_names: names of the classes, or None where only numbers are known.
         has_test_split: whether the data brings its own test images.
         arrays: (channels, dtype) where `read` gives pixels rather than encoded bytes.
+        shapes: int [N, 2], height and width of each image, px, where `read` gives pixels of any size (0: not known);
+            None where they are of one size.
         sorted_by_name: whether the stored order groups like with like, so that its first images are no sample
             of it.
         places: where the encoded images lie in files, or None where they do not.
@@ -83,6 +85,7 @@ class Source:
     class_names: tuple[str, ...] | None = None
     has_test_split: bool = False
     arrays: tuple[int, str] | None = None
+    shapes: np.ndarray | None = None
     sorted_by_name: bool = False
     places: Places | None = None
     remarks: tuple[str, ...] = ()
@@ -156,6 +159,7 @@ def subset(source: Source, chosen: np.ndarray, name: str) -> Source:
         class_names=source.class_names,
         has_test_split=source.has_test_split,
         arrays=source.arrays,
+        shapes=None if source.shapes is None else source.shapes[chosen],
         sorted_by_name=source.sorted_by_name,
         places=None if source.places is None else source.places.at(chosen),
         remarks=source.remarks,

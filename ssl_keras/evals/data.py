@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from ssl_keras import methods
-from ssl_keras.build.data import channel_statistics, resolve
+from ssl_keras.build.data import channel_statistics, read_as, resolve
 from ssl_keras.build.encoder import shipped
 from ssl_keras.build.method import random_views, untrained_backbone
 from ssl_keras.build.values import values_of
@@ -50,6 +50,7 @@ class Data:
         weights: dict[str, str] | None = None,
         feature_cache: str | None = None,
     ):
+        read_as(config)
         size = config.canvas_size or config.image_size
         train, test, self.note = splits.train_and_test(
             config.data, config.data_dir, size, labeled=labeled, labels=labels, group_by=group_by

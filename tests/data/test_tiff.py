@@ -168,9 +168,15 @@ def test_jpeg_within_tiff(mode):
     assert np.abs(found - expected).mean() < 3
 
 
-def test_of_many_pages_the_first_is_read():
+def test_several_pages_are_refused_and_a_smaller_copy_is_none():
     pages = [Image.new("L", (4, 3), value) for value in (10, 20, 30)]
     buffer = io.BytesIO()
+    pages[0].save(buffer, "TIFF", save_all=True, append_images=pages[1:])
+    with pytest.raises(ValueError, match="TIFF of 3 pages: set --pages=channels, images or first"):
+        tiff_pixels(buffer.getvalue())
+    buffer = io.BytesIO()
+    for page in pages[1:]:
+        page.encoderinfo = {"tiffinfo": {254: 1}}
     pages[0].save(buffer, "TIFF", save_all=True, append_images=pages[1:])
     assert (tiff_pixels(buffer.getvalue()) == 10).all()
 

@@ -134,6 +134,19 @@ def decoded(
         size = tf.cast(tf.shape(image)[:2], tf.float32)
         return {"position": position, "image": canvas(image, spec), "size": size}
 
+    def one(position):
+        (i,) = indices(np.array([position]))
+        return source.patient_read(int(i))
+
+    @as_written
+    def read_one(position):
+        channels, dtype = source.arrays
+        raw = tf.numpy_function(one, [position], dtype, stateful=False)
+        return position, tf.ensure_shape(raw, [None, None, channels])
+
+    if source.shapes is not None:  # no two need be of one size
+        records = positions.map(read_one, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
+        return records.map(square, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
     # Python is entered once for a few records: entering it costs more than reading a small one.
     chunks = positions.batch(READ_TOGETHER).map(read, num_parallel_calls=tf.data.AUTOTUNE)
     chunks = chunks.take_while(as_written(lambda positions, raw, go_on: go_on))

@@ -43,8 +43,12 @@ def probe(source: Source, channels: int | None = None, dtype: str | None = None)
     sample = np.unique(np.linspace(0, len(source) - 1, min(LIMIT, len(source))).astype(np.int64))
     _check_channels(source, channels)
     if source.arrays:
-        shape = source.patient_read(0).shape
-        return Probe(channels or source.arrays[0], dtype or source.arrays[1], None, np.array([shape[:2]]))
+        sizes = np.array([source.patient_read(0).shape[:2]]) if source.shapes is None else source.shapes[sample]
+        sizes = sizes[sizes.min(axis=1) > 0]
+        if not len(sizes):
+            reasons = examples(list_bad(source, sample[:NAMED]))
+            raise UserError(f"{source.name}: none of {len(sample)} images looked at can be read, such as {reasons}")
+        return Probe(channels or source.arrays[0], dtype or source.arrays[1], None, sizes)
     headers, unread = [], []
     for i in sample:
         try:

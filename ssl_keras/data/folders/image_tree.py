@@ -74,8 +74,10 @@ class ImageTree:
         return [f"{text}; first: {shown(found.first)}" for text, found in sentences.items() if found.total]
 
 
-def image_tree(root: str) -> ImageTree:
+def image_tree(root: str, endings: tuple[str, ...] = EXTENSIONS) -> ImageTree:
     """All image files below a folder. A folder that several links lead to is read under each of their names.
+
+    A file without ending is one where it begins as DICOM does.
 
     A link to a folder that holds it (the folder it lies in, or one further up) is not followed, so that the walk ends.
 
@@ -89,7 +91,7 @@ def image_tree(root: str) -> ImageTree:
         with os.scandir(os.path.join(root, folder)) as entries:
             for entry in entries:
                 name = f"{folder}/{entry.name}" if folder else entry.name
-                inner = _enter(entry, name, way, tree)
+                inner = _enter(entry, name, way, tree, endings)
                 if inner:
                     tree.folders.append(name)
                     waiting.append((name, (*way, inner)))
@@ -98,11 +100,13 @@ def image_tree(root: str) -> ImageTree:
     return tree
 
 
-def _enter(entry: os.DirEntry, name: str, way: tuple[str, ...], tree: ImageTree) -> str | None:
+def _enter(
+    entry: os.DirEntry, name: str, way: tuple[str, ...], tree: ImageTree, endings: tuple[str, ...]
+) -> str | None:
     """Takes note of an entry; the real path of a folder that is to be read."""
     small = entry.name.lower()
-    is_image = small.endswith(EXTENSIONS)
     is_folder, is_file = _kind(entry)
+    is_image = small.endswith(endings) or (is_file and not _ENDING.search(small) and _begins_as_dicom(entry.path))
     if small.startswith(".") or (is_folder and small in SYSTEM_FOLDERS):
         if is_folder or is_image:
             tree.hidden.add(name)
@@ -140,3 +144,11 @@ def _sorts(counts: Counter, most: int = 5) -> str:
     common = common[: most if len(counts) > most + 1 else most + 1]
     rest = counts.total() - sum(count for _, count in common)
     return ", ".join([f"{count} {sort}" for sort, count in common] + [f"{rest} with other endings"] * (rest > 0))
+
+
+def _begins_as_dicom(path: str) -> bool:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False

@@ -1,4 +1,4 @@
-"""Pixels of TIFF files: the first page, upright, of whole numbers of up to 16 bits, or a sentence on why not.
+"""Pixels of TIFF files: one page, upright, of whole numbers of up to 16 bits, or a sentence on why not.
 
 TIFF holds pixels of any kind (TIFF 6.0, Adobe 1992; BigTIFF; Adobe's Technical Notes 1 to 3). Two ways lead to ours:
 
@@ -7,42 +7,50 @@ TIFF holds pixels of any kind (TIFF 6.0, Adobe 1992; BigTIFF; Adobe's Technical 
 * Fax pages and JPEG tiles are decoded by Pillow, to 8 bits.
 """
 
-import contextlib
 import io
 import struct
-from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from ssl_keras.data.formats import tiff_kind as kinds
 from ssl_keras.data.formats.size import check_pixels
+from ssl_keras.data.formats.tiff_kind import (
+    BITS,
+    BLACK_IS_ZERO,
+    CMYK,
+    COLOUR_MAP,
+    COLOURS,
+    COMPRESSION,
+    FAX,
+    FILL_ORDER,
+    HEIGHT,
+    JPEG,
+    ORIENTATION,
+    PALETTE,
+    PHOTOMETRIC,
+    PLANAR,
+    PREMULTIPLIED,
+    STRIP_BYTES,
+    STRIP_HEIGHT,
+    STRIPS,
+    TILE_BYTES,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    TILES,
+    UNPACKED,
+    WHITE_IS_ZERO,
+    WIDTH,
+)
 from ssl_keras.errors import UserError
 
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
-WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER = 256, 257, 258, 259, 262, 266
-STRIPS, STRIP_BYTES, ORIENTATION, SAMPLES, STRIP_HEIGHT, PLANAR = 273, 279, 274, 277, 278, 284
-PREDICTOR, COLOUR_MAP, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES = 317, 320, 322, 323, 324, 325
-INK_SET, EXTRA_SAMPLES, SAMPLE_FORMAT = 332, 338, 339
-
-PACKINGS = {5: "LZW", 8: "ZIP", 32946: "ZIP", 32773: "PackBits", 34925: "LZMA", 50000: "Zstandard"}
-UNPACKED, PACK_BITS, JPEG, FAX = 1, 32773, 7, (2, 3, 4)
-WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, CMYK, YCBCR = 0, 1, 2, 3, 5, 6
-COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, CMYK: 4, YCBCR: 3}  # samples of each
-NAMES = {4: "a transparency mask", YCBCR: "YCbCr", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "a sensor's raw"}
-PREMULTIPLIED, STRAIGHT = 1, 2  # two kinds of alpha
 LARGEST_TILE = 2**26
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-AS_NPY = "save it as .npy, [N, H, W, C]"
-
-
-def is_tiff(encoded: bytes) -> bool:
-    """Whether a file calls itself a TIFF."""
-    return encoded[:4] in MAGIC
 
 
 def tiff_pixels(encoded: bytes) -> np.ndarray:
-    """The first page, upright: uint8 or uint16 [H, W, C], C of 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha).
+    """The only page, upright: uint8 or uint16 [H, W, C], C of 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGB, alpha).
 
     Values span the dtype's whole range whatever their bits: 4 bits become 8, 12 bits become 16. White is the maximum.
 
@@ -51,101 +59,17 @@ def tiff_pixels(encoded: bytes) -> np.ndarray:
     """
     if encoded[:4] == b"MM\0+":
         raise UserError("BigTIFF of the big-endian kind, which is not read: save it as little-endian or classic TIFF")
-    with _damage_told():
-        tags = _tags(encoded)
-        refusal = _refusal(tags)
+    with kinds.damage_told():
+        tags = kinds.read_tags(encoded)
+        refusal = kinds.refusal(tags) or kinds.several_pages(encoded, tags)
         height, width = tags[HEIGHT], tags[WIDTH]
     if refusal:
         raise UserError(refusal)
     check_pixels(height * width)
-    with _damage_told():
+    with kinds.damage_told():
         if tags.get(COMPRESSION, 1) in (JPEG, *FAX):
             return _rendered(encoded)
         return _decoded(encoded, tags)
-
-
-@contextlib.contextmanager
-def _damage_told() -> Iterator[None]:
-    """Whatever a damaged file makes fail, as a UserError in words."""
-    try:
-        yield
-    except KeyError as error:
-        raise UserError(f"damaged TIFF: it lacks the tag {error}") from None
-    except (ValueError, OSError, SyntaxError, TypeError, IndexError, OverflowError, MemoryError, struct.error) as error:
-        raise UserError(f"damaged TIFF: {error}") from None
-
-
-def _tags(encoded: bytes) -> ImageFileDirectory_v2:
-    """What the first page's directory says."""
-    file = io.BytesIO(encoded)
-    tags = ImageFileDirectory_v2(encoded[:16] if encoded[2] == 43 else encoded[:8])
-    file.seek(tags.next)
-    tags.load(file)
-    height, width = tags.get(HEIGHT), tags.get(WIDTH)
-    if not (isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0):
-        raise UserError("it does not say its size")
-    return tags
-
-
-def _photometric(tags: ImageFileDirectory_v2) -> int:
-    """What the numbers mean; where that is left out, what libtiff takes them for."""
-    guess = RGB if _samples(tags) >= 3 else WHITE_IS_ZERO if tags.get(COMPRESSION, 1) in FAX else BLACK_IS_ZERO
-    return tags.get(PHOTOMETRIC, guess)
-
-
-def _samples(tags: ImageFileDirectory_v2) -> int:
-    return tags.get(SAMPLES, 1)
-
-
-def _extra(tags: ImageFileDirectory_v2) -> tuple[int, ...]:
-    """Kinds of the samples beyond the color's; RGB's fourth without a word is taken for alpha, as is the custom."""
-    count = _samples(tags) - COLOURS[_photometric(tags)]
-    kinds = tuple(tags.get(EXTRA_SAMPLES, ()))
-    if not kinds and _photometric(tags) == RGB and count == 1:
-        kinds = (STRAIGHT,)
-    return (*kinds, *[0] * count)[:count]
-
-
-def _refusal(tags: ImageFileDirectory_v2) -> str | None:
-    """Why a page of this kind is not read, or None where it is."""
-    bits, forms = set(tags.get(BITS, (1,))), set(tags.get(SAMPLE_FORMAT, (1,)))
-    photometric, packing = _photometric(tags), tags.get(COMPRESSION, 1)
-    samples = _samples(tags)
-    depth = max(bits)
-    wanted = "expected whole numbers of 1 to 16 bits, not negative"
-    if not forms <= {1, 4}:
-        what = {2: "signed whole numbers", 3: "floats", 5: "complex numbers", 6: "complex numbers"}.get(max(forms), "")
-        advice = "float32 from 0 to 1" if depth > 16 or 3 in forms else "uint16 or float32"
-        return f"TIFF of {depth}-bit {what or 'unknown numbers'}: {wanted}; {AS_NPY}, {advice}"
-    if depth > 16:
-        return f"TIFF of {depth}-bit whole numbers: {wanted}; {AS_NPY}, float32 from 0 to 1"
-    if len(bits) > 1:
-        return f"TIFF of {' and '.join(map(str, sorted(bits)))} bits: expected as many for each sample; save it as PNG"
-    if photometric not in COLOURS or (photometric == YCBCR and packing != JPEG):
-        name = NAMES.get(photometric, f"kind {photometric}")
-        return f"TIFF in {name} colors, which are not read: save it as gray or RGB"
-    if photometric == CMYK and tags.get(INK_SET, 1) != 1:
-        return "TIFF in inks that are not CMYK: save it as RGB"
-    extra = _extra(tags)
-    if samples < COLOURS[photometric] or len(extra) > 1 or (extra == (0,) and photometric != RGB):
-        return (
-            f"TIFF of {samples} bands, photometric kind {photometric}: expected gray or RGB, with one alpha at most; "
-            f"{AS_NPY.replace('C]', f'{samples}]')}"
-        )
-    if packing in FAX:
-        return None if (depth, samples) == (1, 1) else "TIFF of a fax's packing, but not of one bit: save it as PNG"
-    if packing == JPEG:
-        is_plain = depth == 8 and not extra and tags.get(PLANAR, 1) == 1
-        return None if is_plain else "TIFF of JPEG tiles of another kind than 8-bit gray or color: save it as PNG"
-    if packing not in (UNPACKED, *PACKINGS):
-        return f"TIFF of the packing {packing}, which is not read: save it uncompressed, LZW or ZIP"
-    if _predictor(tags) not in ((1, 2) if depth in (8, 16) else (1,)):
-        return f"TIFF of {depth} bits with the predictor {_predictor(tags)}, which is not read: save it without"
-    return None
-
-
-def _predictor(tags: ImageFileDirectory_v2) -> int:
-    return 1 if tags.get(COMPRESSION, 1) in (UNPACKED, PACK_BITS) else tags.get(PREDICTOR, 1)
 
 
 def _rendered(encoded: bytes) -> np.ndarray:
@@ -156,7 +80,7 @@ def _rendered(encoded: bytes) -> np.ndarray:
 
 def _decoded(encoded: bytes, tags: ImageFileDirectory_v2) -> np.ndarray:
     """Pixels of stored numbers."""
-    samples, photometric = _stored(encoded, tags), _photometric(tags)
+    samples, photometric = _stored(encoded, tags), kinds.photometric(tags)
     bits = max(tags.get(BITS, (1,)))
     colour, alpha = np.split(samples, [COLOURS[photometric]], -1)
     if photometric == PALETTE:
@@ -166,7 +90,7 @@ def _decoded(encoded: bytes, tags: ImageFileDirectory_v2) -> np.ndarray:
     else:
         colour, alpha = _spread(colour, bits), _spread(alpha, bits)
     maximum = np.iinfo(colour.dtype).max
-    kind = _extra(tags)
+    kind = kinds.extra_samples(tags)
     if kind == (PREMULTIPLIED,):
         shares = np.round(colour * (float(maximum) / np.maximum(alpha, 1)))
         colour = np.minimum(shares, maximum).astype(colour.dtype)
@@ -201,7 +125,7 @@ def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def _stored(encoded: bytes, tags: ImageFileDirectory_v2) -> np.ndarray:
     """The numbers as stored, uint8 (up to 8 bits) or uint16 [H, W, samples]."""
-    count, bits = _samples(tags), max(tags.get(BITS, (1,)))
+    count, bits = kinds.samples(tags), max(tags.get(BITS, (1,)))
     height, width = tags[HEIGHT], tags[WIDTH]
     is_tiled = TILES in tags
     if is_tiled:
@@ -236,7 +160,7 @@ def _stored(encoded: bytes, tags: ImageFileDirectory_v2) -> np.ndarray:
         stored = np.concatenate(grid)  # [rows, blocks across, bytes]
         numbers = _numbers(stored, bits, tags.prefix == b"II", block_width * (count // planes))
         numbers = numbers.reshape(len(stored), across, block_width, count // planes)
-        if _predictor(tags) == 2:  # each number is stored as its difference from the pixel to the left, in its block
+        if kinds.predictor(tags) == 2:  # each number is stored as its difference from the one to the left, in its block
             numbers = np.cumsum(numbers, axis=2, dtype=numbers.dtype)
         found.append(numbers.reshape(len(stored), across * block_width, -1)[:height, :width])
     return np.concatenate(found, -1)

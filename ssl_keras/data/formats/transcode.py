@@ -10,7 +10,8 @@ from PIL import Image, ImageOps
 
 from ssl_keras.data.formats.bmp import is_plain, read_bmp
 from ssl_keras.data.formats.size import check_size
-from ssl_keras.data.formats.tiff import is_tiff, tiff_pixels
+from ssl_keras.data.formats.tiff import tiff_pixels
+from ssl_keras.data.formats.tiff_kind import is_tiff
 from ssl_keras.errors import UserError
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ssl_keras.data import measured
 from ssl_keras.data.folders.image_tree import EXTENSIONS, image_tree
 from ssl_keras.data.folders.layout import Layout, Part, arrange
 from ssl_keras.data.formats.transcode import decodable
@@ -32,24 +33,27 @@ def open_source(path: str, wanted: Wanted) -> Source:
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise UserError(f"folder:{path}: {root.absolute()} {what}")
-    tree = image_tree(str(root))
+    tree = image_tree(str(root), tuple(dict.fromkeys((*EXTENSIONS, *measured.endings()))))
     if not tree.images:
         found = "".join(f"; {remark}" for remark in tree.remarks())
         raise UserError(f"no images below {root.absolute()}: looked for {' '.join(EXTENSIONS)}{found}")
+    paths, readers, left_out = measured.sorted_out(root, tree.images, EXTENSIONS)
+    reader_of = dict(zip(paths, readers))
     try:
-        layout = arrange(tree.images, tree.folders)
+        layout = arrange(paths, tree.folders)
     except ValueError as error:
         raise UserError(f"{root.absolute()}: {error}") from None
     scored = _scored_on(layout)
     class_names = tuple(layout.train.class_counts) or None
     if wanted.split == "train":
-        remarks = [*tree.remarks(), *layout.remarks, *_said_of_splits(layout, scored), *layout.train.remarks()]
+        remarks = [*tree.remarks(), *left_out, *layout.remarks, *_said_of_splits(layout, scored)]
+        remarks += layout.train.remarks()
         if class_names:
             remarks.append(f"{len(class_names)} classes: {listing(layout.train.class_counts)}")
-        return _source(root, layout.train, class_names, scored is not None, remarks)
+        return _source(root, layout.train, class_names, scored is not None, remarks, reader_of)
     if scored is None:
         raise UserError(f"{root} has no test images of its own: expected the subfolders train and test (or val)")
-    return _source(root, scored, class_names, True, scored.remarks())
+    return _source(root, scored, class_names, True, scored.remarks(), reader_of)
 
 
 def _scored_on(layout: Layout) -> Part | None:
@@ -71,7 +75,19 @@ def _sized(part: Part) -> str:
     return f"{shown(part.name)} ({counted(len(part.paths), 'image')}{'' if part.classes else ', no classes'})"
 
 
-def _source(root: Path, part: Part, class_names: tuple[str, ...] | None, has_test: bool, remarks: list[str]) -> Source:
+def _source(
+    root: Path,
+    part: Part,
+    class_names: tuple[str, ...] | None,
+    has_test: bool,
+    remarks: list[str],
+    reader_of: dict[str, str],
+) -> Source:
+    """The source of a part.
+
+    Args:
+        reader_of: {path: its reader}; {} for ordinary images.
+    """
     name, paths = str(root / part.name), part.paths
     label = None
     if class_names and part.classes:
@@ -83,6 +99,21 @@ def _source(root: Path, part: Part, class_names: tuple[str, ...] | None, has_tes
                 f"{listing(dict.fromkeys(class_names, ''))}"
             )
         label = lambda i: numbers[part.classes[i]]  # noqa: E731
+    if reader_of:
+        found = measured.Measured([root / path for path in paths], [reader_of[path] for path in paths])
+        return Source(
+            name=name,
+            length=len(found.rows),
+            read=lambda i: found.read(found.rows[i]),
+            describe=lambda i: shown(found.describe(found.rows[i])),
+            label=label and (lambda i: label(found.rows[i].file)),
+            class_names=class_names,
+            has_test_split=has_test,
+            arrays=(found.channels, found.dtype),
+            shapes=found.shapes,
+            sorted_by_name=True,
+            remarks=(*found.remarks, *remarks),
+        )
     return Source(
         name=name,
         length=len(paths),

@@ -1,0 +1,183 @@
+"""Files whose numbers are measurements, read by `data.readers`, as images of any size and of one number of channels."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+
+from ssl_keras.data.formats.decode import LUMA
+from ssl_keras.data.formats.tiff_kind import is_tiff, why_not_plain
+from ssl_keras.data.readers import REGISTRY
+from ssl_keras.data.readers.contract import Facts, NoPictureError, ReadOptions
+from ssl_keras.errors import UserError
+from ssl_keras.progress import Bar
+from ssl_keras.words import counted, listing, shown
+
+TIFFS_LOOKED_AT = 32  # spread over a folder, to see whether the quick way reads them rightly
+
+_options = ReadOptions()
+
+
+def use(options: ReadOptions) -> None:
+    """Sets what every reader of this process is asked from now on."""
+    global _options
+    _options = options
+
+
+class Row(NamedTuple):
+    """An image: its file, and its number there."""
+
+    file: int
+    number: int
+
+
+class Measured:
+    """The pictures of some files.
+
+    Args:
+        paths: the files.
+        names: the reader of each.
+
+    Attributes:
+        rows: the images. A file that cannot be read is one of them, so that it is counted and named as such; one that
+            holds no picture is none.
+        channels: of most images. Gray becomes color, or color gray, where most are; an image of any other number is
+            one that cannot be read.
+        dtype: uint8 where all files have it, else float32: exact for whole numbers up to 2^24.
+        shapes: int [N, 2], height and width, px; 0 where it is not known.
+        remarks: what is to be said of the files.
+    """
+
+    def __init__(self, paths: Sequence[Path], names: Sequence[str]):
+        self.paths, self._readers = list(paths), {name: REGISTRY.load(name) for name in set(names)}
+        self._names = list(names)
+        self._facts: list[Facts | None] = []
+        self.rows: list[Row] = []
+        empty, said = [], {}
+        with Bar("looking at files", len(self.paths)) as bar:
+            for file, path in enumerate(self.paths):
+                try:
+                    facts = self._reader(file).facts(str(path), _options)
+                except NoPictureError as error:
+                    facts, count = None, 0
+                    empty.append(f"{path.name}: {error}")
+                except (UserError, OSError):
+                    facts, count = None, 1  # why is told when it is read
+                else:
+                    count = facts.count
+                    if facts.remark:
+                        said.setdefault(facts.remark, path.name)
+                self._facts.append(facts)
+                self.rows += [Row(file, number) for number in range(count)]
+                bar.show(file + 1)
+        known = [facts for facts in self._facts if facts]
+        images = Counter()
+        for facts in known:
+            images[facts.shape[2]] += facts.count
+        self.channels = images.most_common(1)[0][0] if images else 1
+        self.dtype = "uint8" if known and all(facts.dtype == "uint8" for facts in known) else "float32"
+        sizes = [facts.shape[:2] if facts else (0, 0) for facts in self._facts]
+        self.shapes = np.array([sizes[row.file] for row in self.rows], np.int64).reshape(-1, 2)
+        self.remarks = [f"{remark}; first: {shown(name)}" for remark, name in said.items()]
+        if empty:
+            self.remarks.append(f"{counted(len(empty), 'file')} without a picture; first: {shown(empty[0])}")
+        kinds = Counter(names)
+        self.remarks.insert(0, f"files: {listing({name: str(count) for name, count in sorted(kinds.items())})}")
+
+    def read(self, row: Row) -> np.ndarray:
+        """An image, [H, W, channels] of `dtype`; what was not measured is NaN in float32.
+
+        Raises:
+            UserError: it cannot be read; the message says why.
+        """
+        picture = self._reader(row.file).read(str(self.paths[row.file]), row.number, _options)
+        pixels = _with_channels(picture.pixels, self.channels)
+        if self.dtype == "uint8":
+            return np.ascontiguousarray(pixels, np.uint8)
+        pixels = pixels.astype(np.float32)
+        if picture.valid is not None:
+            pixels[~picture.valid] = np.nan
+        return pixels
+
+    def describe(self, row: Row) -> str:
+        facts = self._facts[row.file]
+        several = facts is not None and facts.count > 1
+        return f"{self.paths[row.file]}" + f"[{row.number}]" * several
+
+    def patient(self, row: Row) -> str | None:
+        """What the images of a patient have in common, a hash; None: not known."""
+        return self._facts[row.file].group if self._facts[row.file] else None
+
+    def _reader(self, file: int) -> ModuleType:
+        return self._readers[self._names[file]]
+
+
+def endings() -> tuple[str, ...]:
+    """What the names of measured files end with, in lower case."""
+    return tuple(ending for name in REGISTRY.names() for ending in REGISTRY.load(name).ENDINGS)
+
+
+def sorted_out(root: Path, paths: list[str], plain: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
+    """Which files of a folder are read: those of most, ordinary images or measured ones.
+
+    Args:
+        paths: relative to `root`.
+        plain: endings of ordinary images; those of TIFFs are both.
+
+    Returns:
+        The paths that are read; the reader of each, [] for ordinary images; remarks.
+    """
+    ordinary = [path for path in paths if path.lower().endswith(plain)]
+    names = {path: name for path in paths if (name := reader_of(path))}
+    special = [path for path in names if not path.lower().endswith(plain)]
+    if len(special) > len(ordinary):
+        chosen = [path for path in paths if path in names]
+        return chosen, [names[path] for path in chosen], _left_out(paths, chosen)
+    tiffs = [path for path in ordinary if names.get(path) == "tiff"]
+    if len(tiffs) == len(ordinary) and (why := _odd_tiff(root, tiffs)):
+        return tiffs, ["tiff"] * len(tiffs), [why, *_left_out(paths, tiffs)]
+    return ordinary, [], _left_out(paths, ordinary)
+
+
+def reader_of(path: str) -> str | None:
+    """The reader of a file by its name's ending; of one without, which an image tree lists as DICOM alone, DICOM's."""
+    small = os.path.basename(path).lower()
+    for name in REGISTRY.names():
+        if small.endswith(REGISTRY.load(name).ENDINGS):
+            return name
+    return None if re.search(r"\.\w*[a-z]\w*$", small) else "dicom"
+
+
+def _odd_tiff(root: Path, paths: list[str]) -> str | None:
+    """Why not all TIFFs of a folder are ordinary images, by a look at some of them; None where they are."""
+    for at in np.unique(np.linspace(0, len(paths) - 1, min(TIFFS_LOOKED_AT, len(paths))).astype(int)):
+        try:
+            encoded = (root / paths[at]).read_bytes()
+        except OSError:
+            continue
+        why = why_not_plain(encoded) if is_tiff(encoded) else None
+        if why:
+            return f"read as measurements: {why.partition(':')[0]}; first: {shown(paths[at])}"
+    return None
+
+
+def _left_out(paths: list[str], chosen: list[str]) -> list[str]:
+    out = sorted(set(paths) - set(chosen))
+    return [f"passed over {counted(len(out), 'file')} of another kind than most; first: {shown(out[0])}"] if out else []
+
+
+def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    given = pixels.shape[2]
+    if given == channels:
+        return pixels
+    if (given, channels) == (1, 3):
+        return np.repeat(pixels, 3, axis=2)
+    if (given, channels) == (3, 1):
+        luma = pixels.astype(np.float32) @ np.array(LUMA, np.float32)[:, np.newaxis]
+        return np.rint(luma).astype(pixels.dtype) if pixels.dtype.kind in "iu" else luma
+    raise UserError(f"it has {given} channels, and most images here have {channels}: keep images of one kind together")
