@@ -14,6 +14,7 @@ from ssl_keras.build.method import jit_compile
 from ssl_keras.config import Config, settings
 from ssl_keras.data.canvases import pipeline
 from ssl_keras.data.formats import decode, size
+from ssl_keras.data.readers import contract
 from ssl_keras.nn import backbones, norm, resnet, vit
 from ssl_keras.optim import schedules
 from ssl_keras.views import color, layer, policies, render
@@ -23,7 +24,8 @@ CHOICES = {
     "strategy": distribute.STRATEGIES,
     "schedule": schedules.SCHEDULES,
     "lr_scaling": schedules.SCALINGS,
-    "dtype": pipeline.DTYPES,
+    "dtype": contract.DTYPES,
+    "pages": contract.PAGES,
     "stem": resnet.STEMS,
     "pool": vit.POOLS,
     "norm": norm.NORMS,

@@ -204,3 +204,10 @@ def test_a_probe_set_that_does_not_fit_is_refused_before_training(channels, clas
     probe = f"--probe_data=npy:{tmp_path}/a.npy"
     refused = run_tool("pretrain", *TINY, f"--workdir={tmp_path}/a", probe, status=1)
     assert what in refused.stderr and not (tmp_path / "a" / "metrics.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_parts_that_are_held_at_first_are_trained_by_plain_sgd(tmp_path):
+    """As a user's process does it: TensorFlow's memory optimizer rewrites sums of large tensors in branches."""
+    settings = ["--method=dino", "--optimizer=sgd", "--data=builtin:scenes:96", "--backbone=resnet8"]
+    run_tool("pretrain", *settings, "--batch_size=32", "--epochs=1", f"--workdir={tmp_path}/a", fresh=True)

@@ -55,12 +55,21 @@ class Grouped:
 
     def update_step(self, gradient, variable, learning_rate):
         gradient = tf.cast(tf.convert_to_tensor(gradient), variable.dtype)  # a ViT's class token has a sparse one
+        gradient = self._prepared(gradient, variable)
         held = self._treatments[self._get_variable_index(variable)].held
         if held:
             # A branch and not a choice between two values: not a bit of the parameter or its slots is written.
             tf.cond(self.iterations >= held, lambda: self._update(gradient, variable, learning_rate), lambda: None)
         else:
             self._update(gradient, variable, learning_rate)
+
+    def _prepared(self, gradient, variable):
+        """What the update takes in the place of the gradient: sums of several large tensors belong here.
+
+        In a branch TensorFlow's memory optimizer gives them a temporary variable, and the second step finds its name
+        taken.
+        """
+        return gradient
 
     def _own_step(self, variable):
         """Which update of this parameter is at hand, from 1: float scalar."""

@@ -13,10 +13,12 @@ class SGD(Momentum):
         super().__init__(learning_rate, weight_decay, momentum, **kwargs)
         self.nesterov = nesterov
 
+    def _prepared(self, gradient, variable):
+        return gradient + self._treatment(variable, 0.0)[1] * variable
+
     def _update(self, gradient, variable, learning_rate):
-        lr, decay, _ = self._treatment(variable, learning_rate)
+        lr, _, _ = self._treatment(variable, learning_rate)
         velocity = self.velocities[self._get_variable_index(variable)]
-        gradient += decay * variable
         self.assign(velocity, self.momentum * velocity + gradient)
         step = gradient + self.momentum * velocity if self.nesterov else velocity
         self.assign_sub(variable, lr * step)

@@ -1,13 +1,19 @@
 """An .npy file as images: which arrays are, and what is said of those that are not."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from ssl_keras.build.data import resolve
+from ssl_keras.config import Config
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
 from ssl_keras.data.canvases.probe import probe
 from ssl_keras.data.sources import open_source
 from ssl_keras.data.splits import take, train_and_test
+from ssl_keras.data.values import Values
+from ssl_keras.methods.simclr import SimCLR
 
 
 def saved(tmp_path, array, labels=None):
@@ -17,7 +23,7 @@ def saved(tmp_path, array, labels=None):
     return f"npy:{tmp_path}/a.npy"
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", ">u2", ">f4"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32", ">u2", ">f4", "<i2"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_npy_is_read_by_number(tmp_path, dtype, order):
     images = np.random.default_rng(0).random((5, 6, 7, 2)) * (1 if dtype.endswith(("f4", "32")) else 255)
@@ -27,8 +33,10 @@ def test_npy_is_read_by_number(tmp_path, dtype, order):
     assert source.labels.tolist() == [0, 0, 1, 1, -1]
     assert source.read(3).dtype == source.arrays[1]
     np.testing.assert_array_equal(source.read(3), images[3])
-    canvases = load_canvases(source, CanvasSpec(7, 2, source.arrays[1]))
-    assert len(canvases) == 5 and canvases.images.dtype == source.arrays[1]
+    values = Values(((0.0, 255.0),) * 2) if source.arrays[1].startswith("int") else None  # a type without a range
+    spec = CanvasSpec.of(7, 2, source.arrays[1], values)
+    canvases = load_canvases(source, spec)
+    assert len(canvases) == 5 and canvases.images.dtype == spec.dtype
     train, test, _ = train_and_test(f"npy:{tmp_path}/a.npy")
     assert sorted([*train.labels, *test.labels]) == [0, 0, 1, 1]  # an image without a label is in neither
 
@@ -102,11 +110,12 @@ def test_axes_in_another_order_are_refused_unless_meant(tmp_path, shape, seems, 
         (np.zeros((0, 8, 8, 3), np.uint8), r"\[0, 8, 8, 3\], which is empty"),
         (np.zeros((4, 8, 8), bool), r"bool: expected.*save array.astype\(np.uint8\) \* 255"),
         (np.full((4, 8, 8), 255, np.int64), r"int64: expected uint8.*save array.astype\(np.uint8\)$"),
-        (np.full((4, 8, 8), 3000, np.int16), r"int16: expected.*save array.astype\(np.uint16\)$"),
-        (np.full((4, 8, 8), -1, np.int32), r"int32: expected.*array.min.*float32"),
+        (np.full((4, 8, 8), 3000, np.uint32), r"uint32: expected.*save array.astype\(np.uint16\)$"),
+        (np.full((4, 8, 8), -1, np.int64), r"int64: expected.*save array.astype\(np.int16\)$"),
+        (np.full((4, 8, 8), 2**40), r"int64: expected.*save array.astype\(np.float32\)$"),
         (np.ones((4, 8, 8)), r"float64: expected.*save array.astype\(np.float32\)$"),
         (np.ones((4, 8, 8), np.float16), r"float16: expected.*save array.astype\(np.float32\)$"),
-        (np.full((4, 8, 8), 255.0), r"float64: expected.*array.min.*float32"),
+        (np.full((4, 8, 8), 255.0), r"float64: expected.*save array.astype\(np.float32\)$"),
         (np.zeros((4, 8, 8), complex), "complex128: expected uint8.*plain numbers"),
         (np.zeros((4, 8, 8), "U3"), "<U3: expected uint8.*plain numbers"),
         (np.array([[["a", None]]], object), "plain numbers: .*Python objects"),
@@ -160,3 +169,36 @@ def test_channels_that_cannot_be_had_are_refused(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match="encoded images, of 1 or 3 channels, which cannot become 4"):
         probe(open_source(f"folder:{tmp_path}"), channels=4)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_numbers_of_any_range_are_brought_to_theirs(tmp_path, dtype):
+    """HU and metres as they are: 0 to 1 in a canvas is what the images use."""
+    images = np.random.default_rng(0).normal(-300, 200, (30, 8, 8, 1)).astype(dtype)
+    config = Config(data=saved(tmp_path, images), image_size=8)
+    source = open_source(config.data)
+    with pytest.raises(ValueError, match=r"no range of their own|images \(100.0%\) cannot be read"):
+        _, spec = resolve(dataclasses.replace(config, normalize="none"), source, SimCLR)
+        load_canvases(source, spec)
+    config, spec = resolve(config, source, SimCLR)
+    low, high = np.percentile(images, [1, 99])
+    assert spec.values.ranges[0] == pytest.approx((low, high), rel=1e-5) and config.normalize.startswith("range:")
+    canvases = load_canvases(source, spec)
+    expected = np.clip((images - low) / (high - low), 0, 1)
+    np.testing.assert_allclose((canvases.images - 1.0) / 65534, expected, atol=1e-4)
+
+
+def test_an_archive_of_splits_is_read_split_by_split(real_data, tmp_path):
+    (path,) = (real_data / "pneumoniamnist").glob("*.npz")
+    with np.load(path) as arrays:
+        train, test, note = train_and_test(f"npz:{path}")
+        assert (len(train), len(test)) == (len(arrays["train_images"]), len(arrays["test_images"])) and "test" in note
+        np.testing.assert_array_equal(train.labels, arrays["train_labels"].ravel())
+        np.testing.assert_array_equal(test.labels, arrays["test_labels"].ravel())
+        np.testing.assert_array_equal(train.read(7)[..., 0], arrays["train_images"][7])
+        np.testing.assert_array_equal(test.read(7)[..., 0], arrays["test_images"][7])
+    np.savez(tmp_path / "odd.npz", train_images=np.zeros((4, 8, 8), np.uint8), train_labels=np.zeros(3, np.int64))
+    with pytest.raises(ValueError, match=r"train_labels is \[3\]: expected one for each image"):
+        open_source(f"npz:{tmp_path}/odd.npz")
+    with pytest.raises(ValueError, match="no file"):
+        open_source(f"npz:{tmp_path}/none.npz")

@@ -63,6 +63,11 @@ def splits(path: str) -> dict[str, tuple[str, str | None]]:
     return {name: (found.images, found.labels) for name, found in _splits(path).items()}
 
 
+def counts(path: str) -> dict[str, int]:
+    """How many images each split has, in the order of `splits`. Raises UserError as `splits` does."""
+    return {name: found.facts.count for name, found in _splits(path).items()}
+
+
 def labels(path: str, split: str, options: ReadOptions | None = None) -> np.ndarray | None:
     """int64 [N], the class of each image of a split, or None: there are none, or several for an image.
 

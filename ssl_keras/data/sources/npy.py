@@ -11,13 +11,13 @@ from ssl_keras.data.source import LARGEST_LABEL, Source, Wanted
 from ssl_keras.errors import UserError
 
 FORMS = ("npy:PATH",)
-DTYPES = ("uint8", "uint16", "float32")
+DTYPES = ("uint8", "uint16", "int16", "int32", "float32")
 LOOKED_AT = 64  # images, for advice on a dtype
 
 
 def open_source(path: str, wanted: Wanted) -> Source:
-    """An array of images [N, H, W, C] or [N, H, W], uint8, uint16 or float32 in [0, 1], in any byte order, mapped and
-    not read into memory.
+    """An array of images [N, H, W, C] or [N, H, W], of one of `DTYPES` in any byte order, mapped and not read into
+    memory.
 
     Labels come from the file of the same name that ends in `.labels.npy` (integer [N]), where there is one.
 
@@ -41,8 +41,7 @@ def open_source(path: str, wanted: Wanted) -> Source:
     native = images.dtype.newbyteorder("=")
     if native.name not in DTYPES:
         raise UserError(
-            f"{path} holds {images.dtype}: expected uint8, uint16, or float32 with values from 0 to 1; save "
-            f"{_cast(images)}"
+            f"{path} holds {images.dtype}: expected {', '.join(DTYPES[:-1])} or {DTYPES[-1]}; save {_cast(images)}"
         )
     labels = _npy_labels(path, len(images))
 
@@ -84,16 +83,13 @@ def _cast(images: np.ndarray) -> str:
         return "array.astype(np.uint8) * 255"
     if kind not in "iuf":
         return "an array of plain numbers"
-    some = images[np.unique(np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images))).astype(int))]
-    low, high = some.min(), some.max()
     if kind == "f":
-        if low >= 0 and high <= 1:
-            return "array.astype(np.float32)"
-        return "((array - array.min()) / np.ptp(array)).astype(np.float32)"
-    for dtype in ("uint8", "uint16"):
-        if low >= 0 and high <= np.iinfo(dtype).max:
+        return "array.astype(np.float32)"
+    some = images[np.unique(np.linspace(0, len(images) - 1, min(LOOKED_AT, len(images))).astype(int))]
+    for dtype in DTYPES[:-1]:
+        if some.min() >= np.iinfo(dtype).min and some.max() <= np.iinfo(dtype).max:
             return f"array.astype(np.{dtype})"
-    return "((array - array.min()) / float(np.ptp(array))).astype(np.float32)"
+    return "array.astype(np.float32)"
 
 
 def _npy_labels(path: str, count: int) -> np.ndarray | None:
