@@ -32,7 +32,7 @@ FLOORS = [
     ["preview", "projector"],
     ["watching"],
     ["experiment"],
-    ["studies", "report", "benchmarks"],
+    ["studies", "report", "inspection", "benchmarks"],
     ["cli"],
     ["tools"],
 ]
