@@ -162,7 +162,7 @@ def new_weights(network, path):
     return str(path)
 
 
-@pytest.mark.parametrize("top", [False, True], ids=["without_top", "with_top"])
+@pytest.mark.parametrize("top", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["without_top", "with_top"])
 @pytest.mark.parametrize(
     "write, file",
     [(old_file, "a.h5"), (new_weights, "a.weights.h5"), (whole, "whole.h5"), (whole, "a.keras"), (inside, "in.keras")],

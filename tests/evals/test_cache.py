@@ -153,7 +153,7 @@ def streamed(monkeypatch):
     monkeypatch.setattr(memory, "MEMORY_SHARE", 0.0)
 
 
-@pytest.mark.parametrize("way", ["memory", "streamed"])
+@pytest.mark.parametrize("way", ["memory", pytest.param("streamed", marks=pytest.mark.slow)])
 def test_rows_are_the_same_with_and_without(way, tmp_path, request, counted):
     if way == "streamed":
         request.getfixturevalue("streamed")

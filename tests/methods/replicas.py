@@ -11,7 +11,7 @@ import tensorflow as tf
 from tests.methods import harness
 
 assert ssl_keras.__version__
-STEPS = 5
+STEPS = 3
 GENTLE = 1e-5  # learning rate: with batches of 16 rounding grows a hundredfold with each large step, on any replicas
 ROUNDING = {"nnclr": 3e-5}  # of weights and state, where it is more than 1e-5: 2e-5 in the keys of its queue
 

@@ -97,7 +97,7 @@ def with_a_vit():
     "holds",
     [
         test_every_method.test_every_trainable_weight_moves_and_no_frozen_one_but_statistics,
-        test_every_method.test_two_replicas_equal_one,
+        pytest.param(test_every_method.test_two_replicas_equal_one, marks=pytest.mark.slow),
         test_every_method.test_restored_state_makes_the_next_step_identical,
         test_every_method.test_the_shipped_encoder_gives_the_trained_representation,
     ],

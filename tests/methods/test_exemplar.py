@@ -65,6 +65,7 @@ def test_memory_grows_with_the_number_of_images():
     assert classifier_memory(10, 4, slots=2).bytes == 50 * 4 * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [TRIPLET, {"transformations": 5}])
 def test_two_replicas_equal_one_in_the_other_forms_too(arguments, two_replicas):
     one = harness.make("exemplar", learning_rate=1e-3, **arguments)

@@ -67,7 +67,7 @@ def test_a_shortcut_takes_every_second_pixel(side):
     np.testing.assert_allclose(y, x[:, ::2, ::2] @ conv.kernel[0, 0], atol=1e-5)
 
 
-@pytest.mark.parametrize("width", [0.125, 0.25])
+@pytest.mark.parametrize("width", [0.125, pytest.param(0.25, marks=pytest.mark.slow)])
 def test_narrow_nets_train_on_large_images(width):
     """In a process of its own: the gradient of a strided 1×1 kernel with few channels overwrites memory in oneDNN."""
     step = f"""

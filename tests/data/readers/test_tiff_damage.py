@@ -104,7 +104,7 @@ def test_a_tile_that_calls_itself_larger_is_not_decoded(tmp_path):
         (tiff_of(numbers(8), 8, GRAY, t256=(0,)), "damaged TIFF: it does not say its size"),
         (tiff_of(numbers(8), 8, GRAY)[:300], "damaged TIFF: it is cut off"),
         (tiff_of(numbers(8), 8, GRAY, t257=(600,), rows=600), "damaged TIFF: it is cut off"),
-        (tiff_of(numbers(8), 8, PALETTE), "damaged TIFF: it lacks its colour table"),
+        (tiff_of(numbers(8), 8, PALETTE), "damaged TIFF: it lacks its color table"),
         (tiff_of(numbers(8), 8, GRAY, packing=LZW).replace(b"\x80", b"\xff"), "damaged TIFF"),
         (tiff_of(numbers(8), 8, GRAY, t32997=(3,)), "TIFF of a volume"),
         (b"II*\0\x08\0\0\0", "damaged TIFF: it is cut off"),
