@@ -3,6 +3,7 @@
 import json
 
 import keras
+import pytest
 
 from ssl_keras.benchmarks import memory as benchmark_memory
 from ssl_keras.config import Config, read_run
@@ -35,14 +36,14 @@ def test_a_run_with_group_norm_in_micro_batches_is_kept_judged_and_shipped(tmp_p
 
 
 def test_pieces_that_the_replicas_cannot_share_are_refused_before_training(tmp_path):
-
-
-@pytest.mark.slow
     done = run_tool(
         "pretrain", *TINY, f"--workdir={tmp_path}/a", "--strategy=mirrored", "--num_devices=2", "--micro_batch_size=1",
         status=1,
     )
     assert "multiple of the 2 replicas" in done.stderr
+
+
+@pytest.mark.slow
 def test_the_suite_memory_measures_each_batch_plain_and_in_pieces():
     rows = benchmark_memory.run(Config(backbone="resnet8", width=0.25, image_size=16), (16,), 8, steps=2)
     assert [(row["batch_size"], row["micro_batch_size"]) for row in rows] == [(16, None), (16, 8)]

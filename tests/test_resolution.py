@@ -89,11 +89,11 @@ def test_a_killed_run_goes_on_at_its_size(trained, tmp_path):
     ],
 )
 def test_what_needs_one_size_is_refused(flags, said, tmp_path):
+    refused = run_tool("pretrain", *TINY, *flags, SCHEDULE, f"--workdir={tmp_path}/c", status=1)
+    assert said in refused.stderr
 
 
 @pytest.mark.slow
-    refused = run_tool("pretrain", *TINY, *flags, SCHEDULE, f"--workdir={tmp_path}/c", status=1)
-    assert said in refused.stderr
 def test_small_crops_shrink_too(tmp_path):
     flags = ["--method=swav", "--views=swav*3", "--image_size=32", "--method_arg=queue_length=0", SCHEDULE]
     run_tool("pretrain", *TINY, *flags, f"--workdir={tmp_path}/d")

@@ -103,9 +103,6 @@ def test_layers_move_by_their_factors():
 
 
 def test_an_encoder_without_known_blocks_is_trained_alike_in_all_layers():
-
-
-@pytest.mark.slow
     model = keras.Sequential(
         [
             keras.Input((SIDE, SIDE, 3)),
@@ -119,6 +116,9 @@ def test_an_encoder_without_known_blocks_is_trained_alike_in_all_layers():
     assert tuned(plain, train, test, epochs=1)["layer_decay"] == 1.0
     with pytest.raises(ValueError, match="a layer decay needs an encoder whose blocks are known"):
         tuned(plain, train, test, layer_decay=0.5)
+
+
+@pytest.mark.slow
 def test_of_several_rates_the_best_on_held_out_training_images_is_taken():
     given, train = encoder(), canvases(0, 64)
     recipe = recipes.settled(fine_tune.Options(epochs=10, batch_size=16, layer_decay=1.0))

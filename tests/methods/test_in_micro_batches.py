@@ -73,9 +73,6 @@ def test_float16_keeps_its_loss_scale():
 
 @pytest.mark.parametrize("name", ["simclr", "moco"])
 def test_batch_norm_moves_once_and_its_first_mean_is_that_of_the_batch(name):
-
-
-@pytest.mark.slow
     """The first layer's input does not depend on statistics: the mean over pieces is the mean over the batch."""
     moved = []
     for micro_batch_size in (None, 4):
@@ -87,6 +84,9 @@ def test_batch_norm_moves_once_and_its_first_mean_is_that_of_the_batch(name):
         assert np.any(mean != 0) and np.any(moved[1][path] != 0), path
         if name == "simclr" and path.endswith("stem_bn/moving_mean"):
             np.testing.assert_allclose(moved[1][path], mean, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
 def test_a_step_compiles_with_xla():
     with norm.using("group"):
         plain, pieces = harness.make("simclr"), harness.make("simclr")
