@@ -28,7 +28,7 @@ $(READY): requirements.txt
 	@$(BIN)/python -c 'import ssl_keras, keras_cv, tensorflow_datasets, sklearn.linear_model, tensorboard' 2>/dev/null
 	@touch $@
 
-$(READY_DEV): $(READY) tests/requirements.txt
+$(READY_DEV): $(READY) tests/requirements.txt requirements-imaging.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r tests/requirements.txt
 	@touch $@
 
