@@ -16,6 +16,7 @@ from ssl_keras.words import shown
 
 # t-SNE and UMAP of so many run in a browser within seconds, and a graphics card of any kind can hold their sprite.
 IMAGES = 2000
+LEAST, SHARE = 500, 0.1  # of few images, so that a short run does not spend its time on them
 DIRECTIONS = 200  # of more, TensorBoard takes so many at random
 FOLDER, CONFIG = "projector", "projector_config.pbtxt"
 FEATURES, LABELS, SPRITE = "features.tsv", "labels.tsv", "sprite.png"
@@ -66,7 +67,8 @@ def write(directory: str, encoder: keras.Model, canvases, image_size: int, names
 def chosen(canvases) -> np.ndarray:
     """Rows of the images that are shown: the same ones each time, none that is known to be unreadable."""
     readable = np.flatnonzero(~np.isin(canvases.index, canvases.bad_indices))
-    drawn = np.random.default_rng(0).permutation(readable)[:IMAGES]  # even steps could meet one class alone
+    count = min(IMAGES, max(LEAST, int(SHARE * len(readable))))
+    drawn = np.random.default_rng(0).permutation(readable)[:count]  # even steps could meet one class alone
     return np.sort(drawn)
 
 

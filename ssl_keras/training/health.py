@@ -8,6 +8,8 @@ from ssl_keras.scores import spectrum
 from ssl_keras.scores.neighbors import unit
 from ssl_keras.training.steps import steps_made
 
+PAIRS = 64  # images whose views are compared: more would cost what an epoch of few images does not leave
+
 
 class Health(keras.callbacks.Callback):
     """Adds to the epoch's logs what a fixed sample of training images looks like to the encoder.
@@ -27,6 +29,7 @@ class Health(keras.callbacks.Callback):
     def __init__(self, sample: np.ndarray, viewed: tuple | None = None):
         super().__init__()
         self.sample, self.viewed, self.similarities = sample, viewed, {}
+        self._makers: dict = {}
 
     def on_epoch_end(self, epoch, logs=None):
         h = self._encoded(self.sample)
@@ -44,14 +47,21 @@ class Health(keras.callbacks.Callback):
             self._compare_views(logs)
 
     def _compare_views(self, logs: dict) -> None:
-        canvases, sizes = self.viewed
-        x1, x2 = self.model.views(canvases, sizes, step=tf.constant(0, tf.int64))[:2]
+        x1, x2 = (x[:PAIRS] for x in self._views())
         h1, h2 = (unit(self._encoded(x)) for x in (x1, x2))
         positives = (h1 * h2).sum(axis=1)
         logs["alignment"] = float((2 - 2 * positives).mean())
         negatives = (h1 @ h2.T)[~np.eye(len(h1), dtype=bool)]
         self.similarities = {"positives": positives, "negatives": negatives}
         logs |= {name: float(value) for name, value in self.model.signs(x1, x2).items()}
+
+    def _views(self) -> list[tf.Tensor]:
+        views = self.model.views
+        share = getattr(views, "share", None)  # of their side that they have at present
+        if share not in self._makers:  # a graph, as in training: XLA compiles what is called from Python once more
+            step = tf.constant(0, tf.int64)
+            self._makers[share] = tf.function(lambda: views(*self.viewed, step=step)[:2], autograph=False)
+        return self._makers[share]()
 
     def _encoded(self, x) -> np.ndarray:
         encoder = self.model.encoder

@@ -42,8 +42,8 @@ def tag(name: str) -> str:
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Scalars by epoch and of the loss by step, the weights' histograms by epoch, the views that training sees, and the
-    run's row in the table of runs.
+    """Scalars by epoch and of the loss by step, the weights' histograms in some epochs, the views that training sees,
+    and the run's row in the table of runs.
 
     Args:
         directory: the run's `tensorboard/`.
@@ -54,7 +54,7 @@ class TensorBoard(keras.callbacks.Callback):
         scores: names of further logs that the table shows.
     """
 
-    LOSS_EVERY = 20  # steps
+    LOSS_EVERY, WEIGHTS_EVERY = 20, 5  # steps; epochs
 
     def __init__(
         self,
@@ -95,9 +95,10 @@ class TensorBoard(keras.callbacks.Callback):
                 tf.summary.scalar(f"{tag('z_std')}_even", even_z_std(self.model.z_dim))
             for name, values in (self.histograms() if self.histograms else {}).items():
                 tf.summary.histogram(f"similarities/{name}", values)
-            for variable in self.model.trainable_variables:
-                if len(variable.shape) > 1:
-                    tf.summary.histogram(variable.path, keras.ops.convert_to_numpy(variable))
+            if not epoch or (epoch + 1) % self.WEIGHTS_EVERY == 0 or epoch + 1 == self.params["epochs"]:
+                for variable in self.model.trainable_variables:
+                    if len(variable.shape) > 1:
+                        tf.summary.histogram(variable.path, keras.ops.convert_to_numpy(variable))
         self.writer.flush()
 
     def say(self, remark: str) -> None:
