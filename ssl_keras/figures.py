@@ -233,3 +233,12 @@ def _view(image, policy, ends) -> np.ndarray:
     draw = {name: tf.constant([ends.get(name, 0.5)], tf.float32) for name in draws.QUANTITIES}
     sizes = tf.constant([image.shape[:2]], tf.float32)
     return make_view(policy, tf.convert_to_tensor(image)[None], sizes, draw, key)[0].numpy()
+
+
+def is_marked(path: str, software: str) -> bool:
+    """Whether a file is a picture that names this as the software that wrote it."""
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get("Software") == software
+    except (OSError, SyntaxError, ValueError):
+        return False

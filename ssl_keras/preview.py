@@ -43,11 +43,7 @@ def check_output(path: str) -> None:
 
 def is_preview(path: str) -> bool:
     """Whether a file is a picture that `save_views_png` wrote."""
-    try:
-        with Image.open(path) as picture:
-            return picture.info.get("Software") == SOFTWARE
-    except (OSError, SyntaxError, ValueError):
-        return False
+    return figures.is_marked(path, SOFTWARE)
 
 
 def views_grid(

@@ -52,8 +52,11 @@ def with_values(config: Config, source: Source) -> Config:
         if config.dtype not in MAXIMUM:
             raise UserError(f"--normalize=none: pixels of the type {config.dtype} have no range of their own")
         return dataclasses.replace(config, normalize="none", invalid="none")
-    samples = sampled(source, config)
     invalid = config.invalid
+    if kind == "range" and invalid != "auto":  # nothing is to be found: a run that goes on, or that is evaluated
+        print("\n".join(_told(config, None, numbers, text, invalid)))
+        return dataclasses.replace(config, normalize=ranges.written(numbers))
+    samples = sampled(source, config)
     if invalid == "auto":
         zeros = (samples == 0).mean() if config.dtype == "uint16" and config.channels == 1 else 0.0
         invalid = "0" if zeros > NOTHING else "none"
@@ -88,7 +91,7 @@ def sampled(source: Source, config: Config) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _told(config: Config, samples: np.ndarray, found, text: str, invalid: str) -> list[str]:
+def _told(config: Config, samples: np.ndarray | None, found, text: str, invalid: str) -> list[str]:
     """What is to be said of the values."""
     whole = MAXIMUM.get(config.dtype) if config.dtype != "float32" else None
     shown = [f"{low:.6g} to {high:.6g}" for low, high in dict.fromkeys(found)]
@@ -97,6 +100,6 @@ def _told(config: Config, samples: np.ndarray, found, text: str, invalid: str) -
     share = f" ({used / whole:.1%} of what {config.dtype} can hold)" if whole else ""
     lines = [f"values: {listed}{share} become 0 to 1 (--normalize={text})"]
     if invalid != "none":
-        missing = 1.0 - np.isfinite(samples).mean()
-        lines.append(f"not measured: pixels of the value {invalid}, {missing:.1%} of all (--invalid={invalid})")
+        share = "" if samples is None else f", {1.0 - np.isfinite(samples).mean():.1%} of all"
+        lines.append(f"not measured: pixels of the value {invalid}{share} (--invalid={invalid})")
     return lines

@@ -16,6 +16,7 @@ from PIL import Image
 from ssl_keras import machine
 from ssl_keras.data import measured, reasons
 from ssl_keras.data.formats.decode import decode
+from ssl_keras.data.formats.tiff_kind import is_tiff
 from ssl_keras.data.readers import REGISTRY
 from ssl_keras.data.readers.contract import Facts, ReadOptions
 from ssl_keras.data.source import Source
@@ -122,8 +123,7 @@ def _facts(path: str, options: ReadOptions) -> Facts | None:
 
 
 def _format(head: bytes) -> str | None:
-    tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-    return "TIFF" if tiff else "BMP" if head[:2] == b"BM" else "WEBP" if head[8:12] == b"WEBP" else None
+    return "TIFF" if is_tiff(head) else "BMP" if head[:2] == b"BM" else "WEBP" if head[8:12] == b"WEBP" else None
 
 
 class Looker:

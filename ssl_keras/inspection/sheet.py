@@ -14,11 +14,7 @@ LOST = (200, 0, 140)  # color of what was not measured
 
 def is_sheet(path: str) -> bool:
     """Whether a file is a contact sheet that this program wrote."""
-    try:
-        with Image.open(path) as picture:
-            return picture.info.get("Software") == SOFTWARE
-    except (OSError, SyntaxError, ValueError):
-        return False
+    return figures.is_marked(path, SOFTWARE)
 
 
 def draw(images: list[np.ndarray], values: dict) -> Image.Image:

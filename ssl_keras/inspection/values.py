@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from ssl_keras.build.values import NOTHING
 from ssl_keras.inspection.looks import Look
 
 SHARES = (1.0, 50.0, 99.0)  # percentiles
-NOTHING = 0.01  # a larger share of exact zeros in gray images of 16 bits is no measurement, as for --invalid=auto
 WIDTHS = {"uint8": 255.0, "uint16": 65535.0, "int16": 65535.0}  # from the lowest to the highest that the type holds
 
 
