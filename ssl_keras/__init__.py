@@ -28,7 +28,7 @@ __version__ = "0.1.0"
 
 # What a program of one's own uses beside the methods -> where it lies.
 PARTS = {
-    "Policy": "ssl_keras.views.policies",
+    "Policy": "ssl_keras.views.policy",
     "RandomViews": "ssl_keras.views.layer",
     "UserError": "ssl_keras.errors",
     "as_fused": "ssl_keras.nn.batch_norm",

@@ -44,11 +44,14 @@ class Config:
         choices=("uint8", "uint16", "int16", "int32", "float32"))
     normalize: str = setting("auto", "data",
         "which raw values count: none: all that the type can hold | percentile:1,99 of the training images | "
-        "range:LOW,HIGH | window:CENTER,WIDTH; for each channel its own: LOW,HIGH;LOW,HIGH;.. | auto: none for 8 bits, "
-        "else percentile:1,99")
+        "range:LOW,HIGH | window:CENTER,WIDTH | image:1,99: percentiles of each image by itself; for each channel its "
+        "own: LOW,HIGH;LOW,HIGH;.. | auto: none for 8 bits, else percentile:1,99")
     invalid: str = setting("auto", "data",
         "raw value that says that nothing was measured, such as 0 | none | auto: 0 where more than 1 % of the pixels "
         "of gray images of 16 bits have it")
+    fill: str = setting("0", "data",
+        "what the encoder sees where nothing was measured: a number from 0, the lowest value, to 1, the highest | mean "
+        "of each channel | channel: 0, and one channel more says where that is")
     pages: str | None = setting(None, "data",
         "what the pages of a TIFF are, or the fourth axis of a NIfTI volume: channels of one image, images, or first "
         "(the others are left out); unset: as the file says, and where it does not, it counts as unreadable",
@@ -243,6 +246,7 @@ def check(config: Config) -> None:
     ranges.parse(config.normalize)
     if config.invalid != "auto":
         ranges.invalid_number(config.invalid)
+    ranges.fill(config.fill)
     resolution.parse(config.resolution_schedule)
     if config.skip_nonfinite and config.steps_per_execution > 1:
         raise UserError("--skip_nonfinite looks at every step: leave --steps_per_execution at 1")

@@ -15,6 +15,7 @@ from ssl_keras.build.arguments import method_arguments
 from ssl_keras.build.data import load, open_training_source, resolve
 from ssl_keras.build.method import compiled_method
 from ssl_keras.build.precision import with_precision
+from ssl_keras.build.values import clipped
 from ssl_keras.config import Config, read_run
 from ssl_keras.data import identity
 from ssl_keras.data.canvases import batches
@@ -129,6 +130,7 @@ def conclude(config: Config, method: keras.Model, canvases, position: Position, 
         config.image_size,
         canvases.spec.values,
         canvas_size=config.canvas_size,
+        clipped=clipped(canvases),
         origin=origin,
     )
     file.save_encoder(encoder, _path(config, run_folder.ENCODER))

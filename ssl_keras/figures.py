@@ -10,12 +10,15 @@ import tensorflow as tf
 from PIL import Image, ImageDraw, ImageFont
 
 from ssl_keras.data.formats.decode import MAXIMUM
-from ssl_keras.views import draws, policies
+from ssl_keras.views import draws
+from ssl_keras.views.gap_ops import with_masks
+from ssl_keras.views.policy import PROBABILITIES, Policy
 from ssl_keras.views.render import make_view
 
 GAP = 4  # pixels between tiles
 SMALLEST_TILE, LARGEST_TILE = 96, 192  # pixels, of the operations' tiles
 THUMBNAIL, BEHIND = 48, 127  # side of a thumbnail in pixels, gray beside an image that is no square
+GAP_COLOR = (150, 30, 50)
 LINE = 1.35  # height of a line of words, in sizes of its font
 
 
@@ -64,23 +67,33 @@ CHANNELS = (
 )
 LAST = (
     Operation("blur", ("least", "most"), ("blur",), ("blur_sigma", "blur_kernel"), "blur_sigma"),
+    Operation("gain", ("least", "most"), ("gain",), (), "gain"),
+    Operation("shift", ("down", "up"), ("shift",), (), "shift"),
+    Operation("gamma", ("low", "high"), ("gamma",), (), "gamma"),
+    Operation("bias field", ("brighter above", "brighter below"), ("bias_field",), (), "bias_1"),
+    Operation("gain of each channel", ("",), ("channel_gain",)),
+    Operation("channels dropped", ("",), ("channel_drop",)),
+    Operation("mean of the channels", ("",), ("channel_mean",)),
     Operation("solarize", ("",), ("solarize",), ("solarize_threshold",)),
     Operation("Sobel filter", ("",), ("sobel",)),
     Operation("noise", ("least", "most"), ("noise",), ("noise_sigma",), "noise_sigma"),
+    Operation("own noise", ("least", "most"), ("own_noise",), (), "own_noise"),
     Operation("cutout", ("smallest", "largest"), ("cutout",), ("cutout_side",), "cutout_side"),
+    Operation("holes", ("smallest", "largest"), ("holes",), ("hole_share",), "hole_share"),
+    Operation("edges eroded", ("",), ("erosion",), ("erosion_step",)),
 )
 
 
-def operations(policy: policies.Policy, channels: int) -> list[Operation]:
+def operations(policy: Policy, channels: int) -> list[Operation]:
     """What a policy does to images of that many channels, in the papers' order: blur after color, which is the same."""
     every = (*GEOMETRY, *(COLOR if channels == 3 else CHANNELS), *LAST)
     return [operation for operation in every if all(getattr(policy, field) for field in operation.switches)]
 
 
-def in_words(policy: policies.Policy, channels: int) -> str:
+def in_words(policy: Policy, channels: int) -> str:
     """What a policy does, with its probability where it is not always done: "crop and flip, grayscale (20%)"."""
     chances = {
-        operation.name: min([getattr(policy, field) for field in operation.switches if field in policies.PROBABILITIES]
+        operation.name: min([getattr(policy, field) for field in operation.switches if field in PROBABILITIES]
                             or [1.0])
         for operation in operations(policy, channels)
     }  # fmt: skip
@@ -91,14 +104,14 @@ def in_words(policy: policies.Policy, channels: int) -> str:
 
 
 def op_strip(
-    image: np.ndarray, policy: policies.Policy, image_size: int, width: int, font_size: int = 14
+    image: np.ndarray, policy: Policy, image_size: int, width: int, font_size: int = 14
 ) -> np.ndarray:
     """A strip with headings: the image, then every operation of a policy alone, at the two ends of its range.
 
     As many tiles stand in a row as leaves the fewest places empty, and they fill the width.
 
     Args:
-        image: [H, W, C], uint8 in 0..255, uint16 in 0..65535 or float32 in [0, 1].
+        image: [H, W, C], uint8 in 0..255, uint16 in 0..65535 or float32 in [0, 1], NaN in gaps.
         policy: a view of a recipe.
         image_size: side in pixels of views whose policy does not state its own.
         width: of the strip in pixels, at least `SMALLEST_TILE`.
@@ -122,10 +135,14 @@ def op_strip(
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
     """An image [H, W, C] in [0, 1], or uint8, as uint8 [H, W, 3]; of other than three or more channels the first is
-    shown.
+    shown. Pixels that are NaN, in which nothing was measured, are red.
     """
-    pixels = image if image.dtype == np.uint8 else (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
-    return pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
+    shown = image[..., :3] if image.shape[-1] >= 3 else np.repeat(image[..., :1], 3, axis=-1)
+    if image.dtype == np.uint8:
+        return shown
+    pixels = (np.nan_to_num(shown).clip(0, 1) * 255).round().astype(np.uint8)
+    pixels[np.isnan(shown).any(axis=-1)] = GAP_COLOR
+    return pixels
 
 
 def tile(image: np.ndarray, side: int) -> np.ndarray:
@@ -170,7 +187,7 @@ def brightest(canvases) -> float:
     largest = MAXIMUM[canvases.spec.dtype]
     if canvases.spec.dtype == "uint8":
         return largest
-    return float(np.quantile(canvases.sample(64), 0.995)) * largest or largest
+    return float(np.nan_to_num(np.nanquantile(canvases.sample(64), 0.995))) * largest or largest
 
 
 def write(picture: Image.Image, corner: tuple[int, int], lines: Sequence[str], size: int) -> None:
@@ -216,7 +233,7 @@ def _columns(count: int, width: int) -> int:
 
 def _each_alone(image, policy) -> list[tuple[list[str], np.ndarray]]:
     """(the lines of its heading, float32 [s, s, C]) of the image and of each end of each operation."""
-    off = policies.Policy(size=policy.size, crop_area=None, flip=0.0, interpolation=policy.interpolation)
+    off = Policy(size=policy.size, crop_area=None, flip=0.0, interpolation=policy.interpolation)
     tiles = [(["image"], _view(image, off, {}))]
     for operation in operations(policy, image.shape[-1]):
         shown = {field: getattr(policy, field) for field in (*operation.switches, *operation.shapes)}
@@ -228,11 +245,13 @@ def _each_alone(image, policy) -> list[tuple[list[str], np.ndarray]]:
 
 def _view(image, policy, ends) -> np.ndarray:
     """One view with every draw in the middle of its range, gates open, and some quantities at given values."""
-    policy = replace(policy, **{name: 1.0 for name in policies.PROBABILITIES if getattr(policy, name)})
-    key = draws.Key(0, tf.constant(0), tf.constant(0), tf.range(1))
+    policy = replace(policy, **{name: 1.0 for name in PROBABILITIES if getattr(policy, name)})
+    key, images = draws.Key(0, tf.constant(0), tf.constant(0), tf.range(1)), tf.convert_to_tensor(image)[None]
+    if gaps := bool(image.dtype.kind == "f" and np.isnan(image).any()):
+        images = with_masks(images, 1.0)
     draw = {name: tf.constant([ends.get(name, 0.5)], tf.float32) for name in draws.QUANTITIES}
     sizes = tf.constant([image.shape[:2]], tf.float32)
-    return make_view(policy, tf.convert_to_tensor(image)[None], sizes, draw, key)[0].numpy()
+    return make_view(policy, images, sizes, draw, key, gaps=gaps, mark_gaps=True)[0].numpy()
 
 
 def is_marked(path: str, software: str) -> bool:

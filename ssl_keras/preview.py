@@ -17,7 +17,7 @@ from ssl_keras.data.canvases.memory import load_canvases
 from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.errors import UserError
 from ssl_keras.figures import GAP
-from ssl_keras.views.policies import Policy
+from ssl_keras.views.policy import Policy
 
 SOFTWARE = "ssl_keras preview_views"  # in the PNG, by which a later one knows it
 PREVIEWED = 256  # images that are decoded to choose from for a picture of views
@@ -113,6 +113,8 @@ def save_views_png(path: str, make_views, canvases, images: int, draws: int) -> 
     parts = [_headings(views, draws, size), grid]
     for policy in dict.fromkeys(views):
         text = f"{_which(views, policy)}: {figures.in_words(policy, channels) or 'the whole image'}"
+        if make_views.gaps or policy.holes or policy.erosion:
+            text += "; red: not measured"
         parts.append(_written(text, width, size))
         if figures.operations(policy, channels):
             parts.append(figures.op_strip(first, policy, make_views.image_size, width, size))
@@ -175,7 +177,7 @@ def _written(text, width, size) -> np.ndarray:
 
 
 def _as_stored(images: np.ndarray, dtype: str) -> np.ndarray:
-    return images if dtype == "float32" else np.rint(images * MAXIMUM[dtype]).astype(dtype)
+    return images if dtype == "float32" else np.rint(np.nan_to_num(images) * MAXIMUM[dtype]).astype(dtype)
 
 
 def _sizes(canvases, images: int) -> np.ndarray:

@@ -95,7 +95,7 @@ def watched(config: Config, method, canvases, batch_size: int) -> tuple[Health, 
     count = min(len(canvases), 4 * dimension, max(LEAST_SAMPLE, int(SAMPLE_SHARE * len(canvases))))
     images, sizes = batches.sample(canvases, count)
     share = crop_of("center", images.shape[1], config.image_size)
-    sample = center_view(images, config.image_size, sizes, share).numpy()
+    sample = center_view(images, config.image_size, sizes, share, canvases.spec.gaps).numpy()
     viewed = None
     if len(method.views.views) > 1 and not method.cuts_views:
         viewed = np.resize(images, [batch_size, *images.shape[1:]]), np.resize(sizes, [batch_size, 2])

@@ -15,6 +15,7 @@ from ssl_keras.encoders.contract import Contract
 from ssl_keras.encoders.encoder import build_encoder
 from ssl_keras.export import saved_model
 from ssl_keras.nn.backbones import build_backbone
+from ssl_keras.nn.images import Gaps
 
 
 @pytest.mark.parametrize("dtype, channels, highest", [("uint8", 3, 255.0), ("uint16", 1, 65535.0), ("float32", 5, 1.0)])
@@ -89,26 +90,36 @@ def with_holes(rng, images, hole):
 
 
 GRAY, BANDS = (5, 16, 16, 1), (5, 16, 16, 13)
-RAW = {
-    "uint16": (Values(((690.0, 3277.0),), (0.0,)), lambda rng: with_holes(rng, rng.integers(1, 6000, GRAY), 0)),
-    "int16": (Values(((-1024.0, 1500.0),), (-2000.0,)), lambda rng: rng.integers(-2000, 3000, GRAY)),
+RAW = {  # pixel type: what the numbers mean, how the network sees what was not measured, images
+    "uint16": (
+        Values(((690.0, 3277.0),), (0.0,)),
+        Gaps((0.0,), as_channel=True),
+        lambda rng: with_holes(rng, rng.integers(1, 6000, GRAY), 0),
+    ),
+    "int16": (
+        Values(((-1024.0, 1500.0),), (-2000.0,)),
+        Gaps((0.6,)),
+        lambda rng: with_holes(rng, rng.integers(-2000, 3000, GRAY), -2000),
+    ),
     "float32": (
         Values(tuple((7.0 * c, 9.0 + 40 * c) for c in range(13))),
+        Gaps(tuple(c / 13 for c in range(13))),
         lambda rng: with_holes(rng, rng.normal(100, 200, BANDS), np.nan),
     ),
-    "int32": (Values(((100.0, 900.0),), (950.0,)), lambda rng: 50 * rng.integers(0, 25, GRAY)),
+    "int32": (Values(((100.0, 900.0),)), None, lambda rng: 50 * rng.integers(0, 25, GRAY)),
 }
 
 
 @pytest.mark.parametrize("dtype", RAW)
 def test_the_encoder_of_raw_numbers_is_the_one_that_was_trained_on_canvases(dtype, tmp_path):
-    meaning, make = RAW[dtype]
+    meaning, gaps, make = RAW[dtype]
     raw = make(np.random.default_rng(0)).astype(dtype)
     channels = raw.shape[-1]
-    backbone = build_backbone("resnet8", 16, channels, width=0.125, seed=0)
+    backbone = build_backbone("resnet8", 16, channels, width=0.125, seed=0, mean=0.4, std=0.3, gaps=gaps)
     encoder = build_encoder(backbone, dtype, values=meaning, canvas_size=16)
     spec = CanvasSpec.of(16, channels, dtype, meaning)
-    canvases = np.stack([canvas(tf.constant(image), spec).numpy() for image in raw]).astype(np.float32) / 65535.0
+    canvases = spec.unit(np.stack([canvas(tf.constant(image), spec).numpy() for image in raw]))
+    assert np.isnan(canvases).any() == (gaps is not None)
     trained = backbone(canvases, training=False).numpy()
     assert np.abs(trained).max() > 0.1
     file.save_encoder(encoder, str(tmp_path / "e.keras"))
@@ -116,6 +127,7 @@ def test_the_encoder_of_raw_numbers_is_the_one_that_was_trained_on_canvases(dtyp
     np.testing.assert_allclose(plain(raw.astype(np.float32)), trained, atol=1e-4)
     loaded = file.load_encoder(str(tmp_path / "e.keras"))
     assert loaded.contract.values == meaning and loaded.contract.dtype == dtype
+    np.testing.assert_allclose([loaded.contract.mean, loaded.contract.std], [[0.4] * channels, [0.3] * channels])
     np.testing.assert_allclose(loaded(tf.constant(canvases)), trained, atol=1e-4)
     saved_model.write(loaded, str(tmp_path / "m"), saved_model.Options())
     served = tf.saved_model.load(str(tmp_path / "m")).signatures["images"]

@@ -12,7 +12,7 @@ from ssl_keras.config import Config
 from ssl_keras.encoders import file
 from ssl_keras.errors import UserError
 from ssl_keras.views.layer import RandomViews
-from ssl_keras.views.policies import Policy
+from ssl_keras.views.policy import Policy
 from tests import forks
 from tests.methods import harness
 from tests.runs import TINY, epochs_written, losses, metrics, run_tool, wait_for

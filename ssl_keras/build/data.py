@@ -76,9 +76,11 @@ def class_count(data) -> int:
 
 
 def channel_statistics(canvases) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel in [0, 1], over up to 2,048 images spread over the data.
+    """Mean and standard deviation of each channel in [0, 1], over what was measured in up to 2,048 images spread over
+    the data.
 
     The papers normalize by ImageNet's statistics or not at all; images that are not photographs need their own.
     """
     x = canvases.sample(2048)
-    return [float(v) for v in x.mean(axis=(0, 1, 2))], [float(max(v, 1e-3)) for v in x.std(axis=(0, 1, 2))]
+    mean, std = np.nanmean(x, axis=(0, 1, 2)), np.nanstd(x, axis=(0, 1, 2))
+    return [float(v) for v in np.nan_to_num(mean)], [float(max(v, 1e-3)) for v in np.nan_to_num(std)]

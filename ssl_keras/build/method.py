@@ -4,10 +4,11 @@ import inspect
 
 import keras
 
-from ssl_keras import distribute
+from ssl_keras import distribute, methods
 from ssl_keras.build.arguments import literal
 from ssl_keras.build.data import channel_statistics, class_count
 from ssl_keras.build.optimizer import build_optimizer
+from ssl_keras.build.values import gaps_of
 from ssl_keras.config import Config, check_micro_batches
 from ssl_keras.data.canvases import batches
 from ssl_keras.errors import UserError
@@ -71,7 +72,13 @@ def random_views(config: Config) -> RandomViews:
             raise UserError(f"--view_arg={item} must have the form NAME=VALUE")
         changes[name] = literal(text, object, f"--view_arg={item}")
     recipe = policies.get(config.views, config.image_size, without=without, **changes)
-    return RandomViews(recipe, config.image_size, seed=config.seed, color=config.color)
+    gaps = gaps_of(config)
+    whole = not methods.load(config.method).cuts_views  # pieces are compared by their numbers
+    if gaps and not whole and (gaps.as_channel or any(gaps.fill)):
+        raise UserError(f"--fill={config.fill}: {config.method} cuts its views into pieces, and takes --fill=0 alone")
+    return RandomViews(
+        recipe, config.image_size, seed=config.seed, color=config.color, gaps=bool(gaps), mark_gaps=bool(gaps) and whole
+    )
 
 
 def check_views(config: Config, method_class: type, views: RandomViews) -> None:
@@ -98,6 +105,7 @@ def untrained_backbone(config: Config, mean, std) -> keras.Model:
             zero_init_last=config.zero_init_last,
             patch=config.patch,
             pool=config.pool,
+            gaps=gaps_of(config),
         )
 
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ssl_keras.errors import UserError
 
+PIXELS = 65536  # of an image, by which its own percentiles are found
 CODES = 65534  # steps between the lowest and the highest code of what was measured
 
 
@@ -24,15 +25,22 @@ class Values:
         ranges: (lowest, highest) of each channel, in raw units: what lies outside is clipped.
         invalid: of each channel, the number that says that nothing was measured (None: there is none); None: no channel
             has one. What is not finite was not measured either.
+        of_image: of each channel, the percentiles (low, high), 0 to 100, that become 0 and 1 in each image by itself;
+            `ranges` are then (0, 1), those of the outcome. None: the ranges are the same for all images.
     """
 
     ranges: tuple[tuple[float, float], ...]
     invalid: tuple[float | None, ...] | None = None
+    of_image: tuple[tuple[float, float], ...] | None = None
 
     def __post_init__(self):
         for low, high in self.ranges:
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise UserError(f"values from {low:g} to {high:g}: expected a lower and a higher finite number")
+
+    def has_gaps(self, dtype: str) -> bool:
+        """Whether there may be nothing measured in some pixels of images of this type: floats may be NaN."""
+        return self.invalid is not None or dtype == "float32"
 
     @property
     def scale(self) -> list[float]:
@@ -49,14 +57,44 @@ class Values:
         valid = tf.math.is_finite(raw)
         if self.invalid is not None:
             valid &= raw != [math.nan if number is None else number for number in self.invalid]
-        t = tf.clip_by_value((raw - [low for low, _ in self.ranges]) * self.scale, 0.0, 1.0)
+        if self.of_image is None:
+            t = (raw - [low for low, _ in self.ranges]) * self.scale
+        else:
+            low, high = _percentiles_of_image(raw, valid, self.of_image)
+            t = (raw - low) / tf.where(high > low, high - low, 1.0)
+        t = tf.clip_by_value(tf.where(valid, t, 0.0), 0.0, 1.0)
         codes = tf.where(valid, 1.0 + tf.round(CODES * t), 0.0)
         return tf.cast(codes, tf.uint16)
 
+    def mean(self, samples: np.ndarray) -> list[float]:
+        """The mean of each channel over raw numbers [N, C], in [0, 1]; of what was not measured none are finite."""
+        t = np.clip((samples - [low for low, _ in self.ranges]) * self.scale, 0.0, 1.0)
+        return np.nanmean(np.where(np.isfinite(samples), t, np.nan), axis=0).tolist()
+
     def raw(self, images: tf.Tensor) -> tf.Tensor:
-        """Canvases in [0, 1], float32 [..., C] -> raw numbers; what was not measured becomes the lowest."""
+        """Canvases in [0, 1], float32 [..., C] -> raw numbers; NaN stays NaN."""
         lows = [low for low, _ in self.ranges]
         return images * [high - low for low, high in self.ranges] + lows
+
+
+def _percentiles_of_image(raw, valid, shares) -> tuple[tf.Tensor, tf.Tensor]:
+    """Lowest and highest number that count, float32 [C] each, by at most about `PIXELS` pixels [H, W, C]."""
+    channels = len(shares)
+    flat, there = tf.reshape(raw, [-1, channels]), tf.reshape(valid, [-1, channels])
+    step = tf.maximum(tf.shape(flat)[0] // PIXELS, 1)
+    flat, there = flat[::step], there[::step]
+    ordered = tf.sort(tf.where(there, flat, math.inf), axis=0)  # what was not measured is last
+    last = tf.cast(tf.maximum(tf.reduce_sum(tf.cast(there, tf.int32), axis=0) - 1, 0), tf.float32)  # [C]
+
+    def at(share):
+        place = last * share
+        below = tf.floor(place)
+        rows = tf.cast(tf.stack([below, tf.minimum(below + 1.0, last)]), tf.int32)
+        first, second = tf.unstack(tf.gather(tf.transpose(ordered), tf.transpose(rows), batch_dims=1), axis=1)
+        found = first + (second - first) * (place - below)
+        return tf.where(tf.math.is_finite(found), found, 0.0)
+
+    return at([low / 100 for low, _ in shares]), at([high / 100 for _, high in shares])
 
 
 def resized(codes: tf.Tensor, size: int) -> tf.Tensor:

@@ -22,6 +22,10 @@ class Contract:
         ranges: lowest and highest raw value of each channel [C, 2]; the encoder scales these to 0 and 1 itself.
         mean, std: of each channel over the training images, after that scaling [C]; None: not known.
         invalid: of each channel, the raw value that says that nothing was measured [C]; None: there is none.
+        of_image: of each channel, the percentiles of each image by itself that the images must have been brought to
+            0 and 1 by (`ranges` are then these); the SavedModel does it [C, 2]; None: they are raw.
+        clipped: the share of the values of its training images that lay at the ends of the ranges or beyond; None: not
+            known.
         stages: where the encoder can be cut, from its input to its output (see `stages`).
         dimension: D of the features [B, D].
         canvas_size: side to which images were squashed before they came to `size`, px; None: not known.
@@ -34,6 +38,8 @@ class Contract:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     invalid: tuple[float | None, ...] | None = None
+    of_image: tuple[tuple[float, float], ...] | None = None
+    clipped: float | None = None
     stages: tuple[str, ...] = ()
     dimension: int | None = None
     canvas_size: int | None = None
@@ -51,12 +57,17 @@ class Contract:
     def values(self) -> Values | None:
         """What the raw numbers mean; None where all that the type can hold counts."""
         whole = (0.0, float(MAXIMUM[self.dtype])) if self.dtype in MAXIMUM else None
-        if self.invalid is None and all(pair == whole for pair in self.ranges):
+        if self.invalid is None and self.of_image is None and all(pair == whole for pair in self.ranges):
             return None
-        return Values(self.ranges, self.invalid)
+        return Values(self.ranges, self.invalid, self.of_image)
+
+    @property
+    def gaps(self) -> bool:
+        """Whether there may be nothing measured in some pixels."""
+        return self.values is not None and self.values.has_gaps(self.dtype)
 
     def raw(self, images):
-        """Images in [0, 1], float32 [..., C], as the raw numbers that the encoder takes."""
+        """Images in [0, 1], float32 [..., C], as the raw numbers that the encoder takes; NaN stays NaN."""
         return images * MAXIMUM[self.dtype] if self.values is None else self.values.raw(images)
 
     def to_json(self) -> dict:
@@ -84,9 +95,9 @@ def of_model(model: keras.Model, dtype: str, values: Values | None = None, **mor
     """
     _, size, _, channels = model.input_shape
     if values:
-        more |= {"ranges": values.ranges, "invalid": values.invalid}
+        more |= {"ranges": values.ranges, "invalid": values.invalid, "of_image": values.of_image}
     found = images.statistics(model)
-    mean, std = (None, None) if found is None else (tuple(values.tolist()) for values in found)
+    mean, std = (None, None) if found is None else (tuple(values[:channels].tolist()) for values in found)
     return Contract(
         size=size,
         dtype=dtype,

@@ -1,6 +1,7 @@
 """An encoder: the model that is evaluated and shipped, and its contract."""
 
 import dataclasses
+import math
 
 import keras
 import tensorflow as tf
@@ -11,6 +12,7 @@ from ssl_keras.encoders import stages
 from ssl_keras.encoders.contract import Contract, of_model
 from ssl_keras.nn import policy
 from ssl_keras.nn.batch_norm import as_stock
+from ssl_keras.nn.images import shows_gaps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Encoder:
     contract: Contract
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
-        """The features of images [B, S, S, C] in [0, 1], as canvases hold them."""
+        """The features of images [B, S, S, C] in [0, 1], NaN where nothing was measured."""
         return self.model(self.contract.raw(images), training=False)
 
     def cut(self, stage: str) -> "Encoder":
@@ -57,20 +59,32 @@ def build_encoder(
     with policy.using("float32"):  # whatever it was trained in
         backbone = as_stock(backbone)
         images = keras.Input((side, side, channels), name="images")
-        model = keras.Model(images, backbone(scaled(images, dtype, values)), name="encoder")
+        x = scaled(images, dtype, values, mark_gaps=shows_gaps(backbone))
+        model = keras.Model(images, backbone(x), name="encoder")
     return Encoder(model, of_model(model, dtype, values, **more))
 
 
-def scaled(images: keras.KerasTensor, dtype: str, values: Values | None) -> keras.KerasTensor:
-    """Raw pixels in [0, 1], by layers of Keras's own. What was not measured is as dark as the lowest value."""
+def scaled(
+    images: keras.KerasTensor, dtype: str, values: Values | None, mark_gaps: bool = False
+) -> keras.KerasTensor:
+    """Raw pixels in [0, 1], by Keras's own layers and operations.
+
+    Args:
+        mark_gaps: whether what was not measured is NaN; else it is as dark as the lowest value.
+    """
     if values is None:
         return keras.layers.Rescaling(1.0 / MAXIMUM[dtype], name="input_scaling")(images)
     x = images
-    lows = [low for low, _ in values.ranges]
-    invalid = [low if number is None else number for number, low in zip(values.invalid or lows, lows)]
-    if any(number > low for number, low in zip(invalid, lows)):  # what is below the range is the lowest by itself
-        x = keras.ops.where(keras.ops.equal(x, invalid), keras.ops.convert_to_tensor(lows, "float32"), x)
-    if dtype == "float32":
-        x = keras.ops.where(keras.ops.isfinite(x), x, keras.ops.convert_to_tensor(lows, "float32"))
+    if values.has_gaps(dtype):
+        measured = keras.ops.isfinite(images)
+        if values.invalid is not None and values.of_image is None:
+            marks = [math.nan if number is None else number for number in values.invalid]
+            measured = keras.ops.logical_and(measured, keras.ops.not_equal(images, _constant(marks)))
+        x = keras.ops.where(measured, images, _constant([low for low, _ in values.ranges]))
     x = keras.layers.Rescaling(values.scale, values.offset, name="input_scaling")(x)
-    return keras.layers.ReLU(max_value=1.0, name="input_range")(x)
+    x = keras.layers.ReLU(max_value=1.0, name="input_range")(x)
+    return keras.ops.where(measured, x, math.nan) if mark_gaps else x
+
+
+def _constant(numbers: list[float]):
+    return keras.ops.convert_to_tensor(numbers, "float32")

@@ -8,7 +8,7 @@ from ssl_keras import methods
 from ssl_keras.build.data import channel_statistics, read_as, resolve
 from ssl_keras.build.encoder import shipped
 from ssl_keras.build.method import random_views, untrained_backbone
-from ssl_keras.build.values import values_of
+from ssl_keras.build.values import beyond, values_of
 from ssl_keras.config import Config
 from ssl_keras.data import splits
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
@@ -19,7 +19,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.evals import features, seeds
 from ssl_keras.evals.cache import FeatureCache
 from ssl_keras.evals.subject import Encoding, Subject
-from ssl_keras.views.policies import Policy
+from ssl_keras.views.policy import Policy
 from ssl_keras.words import counted, listing
 
 
@@ -85,6 +85,8 @@ class Data:
             known = " or ".join(map(str, sorted(possible)))
             raise UserError(f"it takes images of {channels} channels, and {self.train.name} has images of {known}")
         pair = self._load(CanvasSpec.of(canvas_size, channels, dtype, values))
+        if encoder is not None and (warning := beyond(self.test, self.config, pair[1], encoder.contract)):
+            print(warning)
         if name == "random":
             encoder = build_encoder(untrained_backbone(config, *channel_statistics(pair[0])), dtype, values=values)
         views = random_views(dataclasses.replace(config, image_size=size)).views

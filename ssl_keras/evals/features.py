@@ -44,12 +44,12 @@ def sizes(train: Features, test: Features) -> dict:
 
 def embedder(
     encode: Callable[[tf.Tensor], tf.Tensor], image_size: int, crop: str = "center"
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """(Canvases [B, S, S, C] of any side and pixel type, their images' true heights and widths [B, 2]) -> features,
-    traced once for each kind of canvas.
+) -> Callable[..., tf.Tensor]:
+    """(Canvases [B, S, S, C] of any side and pixel type, their images' true heights and widths [B, 2], whether they
+    have gaps) -> features, traced once for each kind of canvas.
 
     Args:
-        encode: float32 [B, S, S, C] in [0, 1] -> [B, D].
+        encode: float32 [B, S, S, C] in [0, 1], NaN in gaps -> [B, D].
         image_size: S; canvases of another side are resized with antialiasing.
         crop: of `views.layer.CROPS`: "center" cuts the central square out of the image in its own proportions, "squash"
             takes the whole canvas.
@@ -57,12 +57,12 @@ def embedder(
 
     traced = {}
 
-    def embed(canvases, sizes):
-        share = crop_of(crop, canvases.shape[1], image_size)
-        return tf.cast(encode(center_view(canvases, image_size, sizes, share)), tf.float32)
+    def run(canvases, sizes, gaps=False):
+        def embed(canvases, sizes):
+            share = crop_of(crop, canvases.shape[1], image_size)
+            return tf.cast(encode(center_view(canvases, image_size, sizes, share, gaps)), tf.float32)
 
-    def run(canvases, sizes):
-        key = tuple(canvases.shape[1:]), canvases.dtype
+        key = tuple(canvases.shape[1:]), canvases.dtype, gaps
         if key not in traced:  # without a fixed batch: the last one is smaller
             specs = tf.TensorSpec([None, *key[0]], key[1]), tf.TensorSpec([None, 2], tf.float32)
             traced[key] = tf.function(embed).get_concrete_function(*specs)
@@ -71,7 +71,7 @@ def embedder(
     return run
 
 
-def extract(embed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], canvases, batch_size: int = 256) -> Features:
+def extract(embed: Callable[..., tf.Tensor], canvases, batch_size: int = 256) -> Features:
     """The features of all canvases, in order, by an `embedder`.
 
     Raises:
@@ -80,7 +80,7 @@ def extract(embed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], canvases, batch_
     x, labels, rows = [], [], []
     with Bar("computing features", len(canvases)) as bar:
         for batch in batches.eval_batches(canvases, batch_size):
-            x.append(embed(batch["image"], batch["size"]).numpy())
+            x.append(embed(batch["image"], batch["size"], canvases.spec.gaps).numpy())
             labels.append(batch["label"].numpy())
             rows.append(batch["index"].numpy())
             bar.show(batch_size * len(x))
@@ -90,5 +90,6 @@ def extract(embed: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], canvases, batch_
 
 
 def encode_pixels(image: tf.Tensor) -> tf.Tensor:
-    """`encode` of the raw pixels: [B, S, S, C] -> [B, S*S*C]."""
+    """`encode` of the raw pixels: [B, S, S, C] -> [B, S*S*C]; what was not measured is as the lowest value."""
+    image = tf.where(tf.math.is_finite(image), image, 0.0)
     return tf.reshape(image, [tf.shape(image)[0], -1])

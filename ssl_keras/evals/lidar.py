@@ -16,6 +16,7 @@ from ssl_keras.evals.subject import Row, Subject
 from ssl_keras.scores import spectrum
 from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews
+from ssl_keras.views.policy import Policy
 
 NEEDS = ("images",)
 BATCH = 256
@@ -62,11 +63,12 @@ def evaluate(subject: Subject, options: Options) -> list[Row]:
     ]
 
 
-def _features(subject: Subject, policy: policies.Policy, options: Options) -> np.ndarray:
+def _features(subject: Subject, policy: Policy, options: Options) -> np.ndarray:
     """float32 [images, views, D]."""
     encode, size, _ = subject.encoding
     images, sizes = batches.sample(subject.images[0], min(options.images, len(subject.images[0])))
-    make = RandomViews((dataclasses.replace(policy, size=size),), size, seed=subject.seed)  # also of views that are cut
+    gaps, policy = subject.images[0].spec.gaps, dataclasses.replace(policy, size=size)  # also of views that are cut
+    make = RandomViews((policy,), size, seed=subject.seed, gaps=gaps, mark_gaps=gaps)
     embed = tf.function(lambda view: tf.cast(encode(view), tf.float32))
     rows = min(BATCH, len(images))
     found = []

@@ -8,7 +8,8 @@ import dataclasses
 import math
 
 from ssl_keras.errors import UserError
-from ssl_keras.views.policies import CROP_AND_FLIP, Policy
+from ssl_keras.views.policies import CROP_AND_FLIP
+from ssl_keras.views.policy import Policy
 from ssl_keras.words import nearest
 
 FEW = 0.01  # share of labels up to which `Recipe.epochs_of_few` count

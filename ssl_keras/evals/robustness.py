@@ -120,4 +120,5 @@ def _views(subject: Subject, chosen: np.ndarray) -> Iterator[tuple[np.ndarray, n
     _, test = subject.features
     images = subject.images[1].subset(test.rows[chosen])  # no other image is read
     for start, batch in zip(range(0, len(chosen), BATCH), batches.eval_batches(images, BATCH)):
-        yield chosen[start : start + BATCH], view(batch["image"], batch["size"]).numpy(), batch["label"].numpy()
+        seen = view(batch["image"], batch["size"], images.spec.gaps).numpy()
+        yield chosen[start : start + BATCH], np.nan_to_num(seen), batch["label"].numpy()  # gaps are as the lowest value

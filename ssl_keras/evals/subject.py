@@ -9,7 +9,7 @@ import tensorflow as tf
 from ssl_keras.encoders.encoder import Encoder
 from ssl_keras.errors import UserError
 from ssl_keras.evals.features import Features
-from ssl_keras.views.policies import Policy
+from ssl_keras.views.policy import Policy
 
 
 class Row(NamedTuple):

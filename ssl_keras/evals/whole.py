@@ -22,7 +22,7 @@ from ssl_keras.nn.batch_norm import as_fused
 from ssl_keras.progress import Bar
 from ssl_keras.training import loop
 from ssl_keras.views.layer import RandomViews
-from ssl_keras.views.policies import Policy
+from ssl_keras.views.policy import Policy
 
 STEPS = 8  # between two looks at how far it is
 BLOCK = re.compile(r"(?:(?:stage|conv)(\d+)_)?block(\d+)_")  # of our ResNets and ViTs, and of Keras's ResNets
@@ -163,7 +163,7 @@ def _model(encoder: Encoder, classes: int, recipe: Recipe, seed: int) -> Supervi
         size, channels = encoder.contract.size, encoder.contract.channels
         images = keras.Input((size, size, channels), name="images")
         backbone = keras.Model(images, network(encoder.contract.raw(images)))
-        views = _views(recipe.view, size, seed)
+        views = _views(recipe.view, size, seed, encoder.contract.gaps)
         model = Supervised(backbone, views, num_classes=classes, label_smoothing=recipe.label_smoothing)
     kernel = model.classifier.kernel
     kernel.assign(keras.initializers.RandomNormal(stddev=0.01, seed=seed)(kernel.shape))
@@ -171,9 +171,9 @@ def _model(encoder: Encoder, classes: int, recipe: Recipe, seed: int) -> Supervi
 
 
 @functools.lru_cache(maxsize=4)
-def _views(view: Policy, image_size: int, seed: int) -> RandomViews:
+def _views(view: Policy, image_size: int, seed: int, gaps: bool) -> RandomViews:
     """Views are programs that take seconds to compile: draws of labels share them."""
-    return RandomViews((view,), image_size, seed)
+    return RandomViews((view,), image_size, seed, gaps=gaps, mark_gaps=gaps)
 
 
 def _optimizer(recipe: Recipe, model: Supervised, batch_size: int, steps: int):

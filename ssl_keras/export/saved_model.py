@@ -74,7 +74,7 @@ def write(encoder: Encoder, path: str, options: Options) -> None:
             missing = [0, tf.maximum(1 - rows, 0)]
             canvases = tf.pad(canvases, [missing, [0, 0], [0, 0], [0, 0]])
             sizes = tf.pad(sizes, [missing, [0, 0]], constant_values=1.0)
-            return {"features": encoder(center_view(canvases, size, sizes, crop))[:rows]}
+            return {"features": encoder(center_view(canvases, size, sizes, crop, spec.gaps))[:rows]}
 
         return serve
 

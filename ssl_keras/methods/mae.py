@@ -57,7 +57,7 @@ class MAE(SSLModel):
             raise UserError(
                 f"decoder_dim must be a multiple of 4 and of decoder_heads={decoder_heads}, got {decoder_dim}"
             )
-        self.normalization = parts.get("normalization", tf.identity)
+        self.input_parts = [parts[name] for name in ("gaps", "normalization") if name in parts]
         self.embed, self.transformer = parts["embed"], parts["transformer"]
         self.num_patches, dim = self.embed.output_shape[1:]
         self.patch = self.embed.get_layer("patch_projection").kernel_size[0]
@@ -66,7 +66,7 @@ class MAE(SSLModel):
             raise UserError(
                 f"mask_ratio must hide some of the {self.num_patches} patches and leave some, got {mask_ratio}"
             )
-        channels, side = backbone.input_shape[-1], backbone.input_shape[1]
+        channels, side = self.embed.input_shape[-1], backbone.input_shape[1]
         self.decoder = masking.Decoder(
             dim, self.patch**2 * channels, side // self.patch, decoder_dim, decoder_depth, decoder_heads
         )
@@ -85,13 +85,19 @@ class MAE(SSLModel):
     def paint(self, images, noise):
         """Images [b, S, S, C] and draws [b, N], of which the smallest are visible -> all patches [b, N, p·p·C]."""
         visible, restore = masking.shuffle_order(noise, self.kept)
-        tokens = self.embed(self.normalization(images), training=True)
+        tokens = self.embed(self.normalized(images), training=True)
         encoded = self.transformer(tf.gather(tokens, visible, axis=1, batch_dims=1), training=True)
         return (self.decoder(encoded, restore),)
 
+    def normalized(self, images):
+        """Images as the backbone takes them into patches: what was not measured is filled, and is painted so."""
+        for part in self.input_parts:
+            images = part(images)
+        return images
+
     def error(self, painted, images, noise):
         """Mean squared error of the hidden patches (section 3, "Reconstruction target")."""
-        target = masking.split_patches(self.normalization(images), self.patch)
+        target = masking.split_patches(self.normalized(images), self.patch)
         if self.normalize_patches:
             target = _standardized(target)
         _, restore = masking.shuffle_order(noise, self.kept)

@@ -24,12 +24,13 @@ def build_backbone(
     patch=None,
     zero_init_last=False,
     pool=None,
+    gaps=None,
 ):
     """The encoder called `name`: images, float32 [B, S, S, C] in [0, 1] -> representation h, float32 [B, D].
 
     Args:
         name: one of `BACKBONES`.
-        image_size, channels, mean, std, seed: see `resnet.build` and `vit.build`.
+        image_size, channels, mean, std, seed, gaps: see `resnet.build` and `vit.build`.
         width, stem, zero_init_last: options of ResNets only.
         patch, pool: options of ViTs only; None: the default.
 
@@ -39,7 +40,7 @@ def build_backbone(
     Raises:
         UserError: unknown name, an option of the other family, or one that the builder refuses.
     """
-    images = {"mean": mean, "std": std, "seed": seed}
+    images = {"mean": mean, "std": std, "seed": seed, "gaps": gaps}
     if name in resnet.ARCHITECTURES:
         if patch is not None or pool is not None:
             raise UserError(f"patch and pool are options of a ViT: {name} has none")

@@ -37,7 +37,7 @@ STEMS = ("imagenet", "cifar")
 
 
 def build(
-    name, image_size, channels=3, width=1.0, stem=None, zero_init_last=False, mean=None, std=None, seed=None
+    name, image_size, channels=3, width=1.0, stem=None, zero_init_last=False, mean=None, std=None, seed=None, gaps=None
 ):
     """A ResNet from images to pooled features.
 
@@ -52,6 +52,7 @@ def build(
             gamma is 1 in BYOL, MoCo, InstDisc and SwAV.
         mean, std: floats, or one per channel, in units of the input: (image - mean) / std; None: left out.
         seed: int for reproducible initial weights, or None.
+        gaps: `images.Gaps`: images are NaN where nothing was measured; None: they never are.
 
     Returns:
         keras.Model: images, float32 [B, image_size, image_size, channels] in [0, 1] -> representation, float32 [B, D].
@@ -71,7 +72,7 @@ def build(
         smallest = 1 / architecture.channels[0]
         raise UserError(f"width={width} leaves {name} without channels: use at least {smallest}")
 
-    image, x = image_input(image_size, channels, mean, std)
+    image, x = image_input(image_size, channels, mean, std, gaps)
     x = _stem(x, stage_channels[0], stem, seed)
     block = _bottleneck if architecture.expansion > 1 else _basic_block
     for stage, (blocks, c) in enumerate(zip(architecture.blocks, stage_channels), 1):

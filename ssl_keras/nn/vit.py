@@ -33,7 +33,7 @@ POOLS = ("class", "mean")
 MLP_RATIO = 4
 
 
-def build(name, image_size, channels=3, patch=None, pool="class", mean=None, std=None, seed=None):
+def build(name, image_size, channels=3, patch=None, pool="class", mean=None, std=None, seed=None, gaps=None):
     """A ViT from images to a pooled representation.
 
     Args:
@@ -44,6 +44,7 @@ def build(name, image_size, channels=3, patch=None, pool="class", mean=None, std
         pool: "class": the class token after the final layer norm; "mean": the mean of the patch tokens.
         mean, std: floats, or one per channel, in units of the input: (image - mean) / std; None: left out.
         seed: int for reproducible initial weights, or None.
+        gaps: `images.Gaps`: images are NaN where nothing was measured; None: they never are.
 
     Returns:
         keras.Model: images, float32 [B, image_size, image_size, channels] in [0, 1] -> representation,
@@ -61,8 +62,8 @@ def build(name, image_size, channels=3, patch=None, pool="class", mean=None, std
         nearest = max(round(image_size / patch), 1) * patch
         raise UserError(f"image_size={image_size} must be a multiple of the patch, {patch}: use {nearest}")
     architecture = ARCHITECTURES[name]
-    image, x = image_input(image_size, channels, mean, std)
-    tokens = _embed(image_size, channels, patch, architecture.dim, seed)(x)  # [B, N, D]
+    image, x = image_input(image_size, channels, mean, std, gaps)
+    tokens = _embed(image_size, x.shape[-1], patch, architecture.dim, seed)(x)  # [B, N, D]
     tokens = _transformer(architecture, seed)(tokens)  # [B, 1 + N, D], the class token first
     # Float32 under mixed precision too: what follows compares features.
     if pool == "class":

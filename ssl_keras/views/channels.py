@@ -6,7 +6,7 @@ Saturation, hue and grayscale have no meaning for depth, spectra or microscopy c
 - A saturation strength s gives every channel its own gain in [1 - s/2, 1 + s/2] and the image a gamma in
   [exp(-s/2), exp(s/2)].
 - A hue strength h gives every channel its own offset in [-h/2, h/2].
-- Where RGB would turn gray, the image gets Gaussian noise of a standard deviation up to 0.05.
+- Where RGB would turn gray, each channel gets Gaussian noise of up to a quarter of its own standard deviation.
 
 This is a choice of this project, not of a paper.
 """
@@ -15,12 +15,17 @@ import tensorflow as tf
 
 from ssl_keras.views import draws
 from ssl_keras.views.color import contrast, jitter_factors
+from ssl_keras.views.value_ops import own_noise
 
-NOISE = 0.05  # largest standard deviation, of values in [0, 1]
+NOISE = 0.25  # largest standard deviation, as a share of the channel's own in the view
 
 
-def jitter(images: tf.Tensor, draw: dict, policy, key: draws.Key) -> tf.Tensor:
-    """Jitters float32 [B, h, w, C] in [0, 1], any C: the result lies in [0, 1]."""
+def jitter(images: tf.Tensor, draw: dict, policy, key: draws.Key, measured: tf.Tensor | None = None) -> tf.Tensor:
+    """Jitters float32 [B, h, w, C] in [0, 1], any C: the result lies in [0, 1].
+
+    Args:
+        measured: see `value_ops.own_noise`.
+    """
     channels = images.shape[3]
     factors = jitter_factors(draw, policy)
     images = images * factors["brightness"][:, None, None, None]
@@ -32,8 +37,8 @@ def jitter(images: tf.Tensor, draw: dict, policy, key: draws.Key) -> tf.Tensor:
     drawn = draws.channel_draws(key, channels)
     gain = tf.where(on, draws.between(drawn["gain"], 1 - half, 1 + half), 1.0)[:, None, None]
     offset = tf.where(on, draws.between(drawn["offset"], -0.5 * policy.hue, 0.5 * policy.hue), 0.0)[:, None, None]
-    images = gain * tf.pow(images, gamma[:, None, None, None]) + offset
+    images = tf.clip_by_value(gain * tf.pow(images, gamma[:, None, None, None]) + offset, 0.0, 1.0)
     if policy.grayscale:
         sigma = tf.where(draw["grayscale"] < policy.grayscale, NOISE * draw["noise_sigma"], 0.0)
-        images = images + sigma[:, None, None, None] * draws.pixel_normals(key, tuple(images.shape[1:]))
-    return tf.clip_by_value(images, 0.0, 1.0)
+        images = own_noise(images, sigma, measured, key)
+    return images

@@ -20,11 +20,15 @@ QUANTITIES = (
     "sobel", "noise", "noise_sigma", "zoom", "tilt",
     "component_1", "component_2", "component_3",
     "saturation_power", "saturation_gain", "saturation_shift", "value_power", "value_gain", "value_shift", "hue_shift",
+    "gain", "shift", "gamma", "bias_1", "bias_2", "bias_3", "channel_mean", "own_noise",
+    "holes", "hole_share", "erosion",
 )  # fmt: skip
 CHANNEL_QUANTITIES = ("gain", "offset")
 
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
-_VIEW, _CHANNELS, _PIXELS = 1 << 16, 1 << 15, 1 << 14  # disjoint ranges of the first counter
+# Disjoint ranges of the first counter.
+_VIEW, _CHANNELS, _PIXELS, _SHAPES = 1 << 16, 1 << 15, 1 << 14, 1 << 13
+_DROPS = _CHANNELS + (1 << 14)
 
 
 class Key(NamedTuple):
@@ -50,6 +54,16 @@ def channel_draws(key: Key, channels: int) -> dict[str, tf.Tensor]:
     """Draws U(0, 1) for every channel of every image: {quantity: float32 [B, channels] in [0, 1)}."""
     rows = _bits(key, _CHANNELS + tf.range(channels)[None], key.images[:, None])
     return dict(zip(CHANNEL_QUANTITIES, map(uniform, rows)))
+
+
+def channel_drops(key: Key, channels: int) -> tf.Tensor:
+    """Draws U(0, 1) for every channel of every image, others than `channel_draws`: float32 [B, channels] in [0, 1)."""
+    return _rows(key, _DROPS, channels)
+
+
+def shape_draws(key: Key, count: int) -> tf.Tensor:
+    """Draws U(0, 1) for shapes of every image, four numbers each: float32 [B, count, 4] in [0, 1)."""
+    return tf.reshape(_rows(key, _SHAPES, 4 * count), [-1, count, 4])
 
 
 def pixel_normals(key: Key, shape: tuple) -> tf.Tensor:
@@ -109,6 +123,12 @@ def threefry(key: tuple, counter: tuple, rounds: int = 20) -> tuple[tf.Tensor, t
             x = x + keys[group % 3]
             y = y + keys[(group + 1) % 3] + tf.constant(group, tf.uint32)
     return x, y
+
+
+def _rows(key, start, count):
+    """U(0, 1), float32 [B, count], by the counters from `start` on."""
+    x, y = _bits(key, start + tf.range((count + 1) // 2)[None], key.images[:, None])
+    return uniform(tf.concat([x, y], axis=1)[:, :count])
 
 
 def _bits(key, quantity, image):

@@ -1,5 +1,6 @@
 """The layer that makes views: a batch of images in, a batch per view out, on the device, with no loop over images."""
 
+import math
 from dataclasses import asdict
 
 import keras
@@ -9,9 +10,9 @@ from absl import logging
 
 from ssl_keras.distribute import has_accelerator
 from ssl_keras.errors import UserError
-from ssl_keras.views import policies
+from ssl_keras.views import gap_ops, policies
 from ssl_keras.views.draws import Key, image_draws
-from ssl_keras.views.policies import Policy
+from ssl_keras.views.policy import Policy
 from ssl_keras.views.render import FULL_SCALE, make_view
 from ssl_keras.views.resample import SMALLEST_BANDED, resample, resampling_matrix
 
@@ -35,9 +36,23 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         color: "fused": all color operations as one matrix; "exact": one by one, as torchvision does.
         form: form of the resampling matrices: "dense", "banded", or "auto": banded where XLA compiles for a CPU and the
             view has `resample.SMALLEST_BANDED` pixels or more.
+        gaps: whether images are 0, or NaN where they are floats, in pixels where nothing was measured: these then take
+            no part in what is computed of the others.
+        mark_gaps: whether they are NaN in the views, as are those that a policy takes out; else 0.
     """
 
-    def __init__(self, views, image_size, seed=0, jit_compile=None, color="fused", form="auto", **kwargs):
+    def __init__(
+        self,
+        views,
+        image_size,
+        seed=0,
+        jit_compile=None,
+        color="fused",
+        form="auto",
+        gaps=False,
+        mark_gaps=False,
+        **kwargs,
+    ):
         super().__init__(seed=seed, **{**kwargs, "dtype": "float32", "autocast": False})
         if not 0 <= seed < 2**31:
             raise UserError(f"seed={seed} must lie in [0, 2^31)")
@@ -48,6 +63,7 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         views = policies.get(views, image_size) if isinstance(views, str) else views
         self.views = tuple(policy.sized(image_size) for policy in views)
         self.image_size, self.seed, self.jit_compile, self.color, self.form = image_size, seed, jit_compile, color, form
+        self.gaps, self.mark_gaps = gaps, mark_gaps
         self.share = 1.0  # of their side that the views have at present
         self._makers = {}
         # Compiled by itself: once for all views, and not in the loops that gather from its result.
@@ -68,7 +84,8 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             within: `boxes.Boxes`, the part of each image that views are made of, see `render.make_view`; None: all.
 
         Returns:
-            A list with one float32 [b, s_v, s_v, C] in [0, 1] per view; for a dict, the dict with this as "images".
+            A list with one float32 [b, s_v, s_v, C] in [0, 1] per view, NaN where `mark_gaps` says so; for a dict, the
+            dict with this as "images".
         """
         batch, form = self._format_inputs(_tensors(inputs))
         sizes = batch.get("sizes", sizes)
@@ -86,6 +103,8 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             extents = tf.cast(tf.stack([rows, tf.reduce_max(images.row_lengths(2), axis=1)], axis=1), tf.float32)
             images = images.to_tensor()
         self._check(images)
+        if self.gaps:
+            images = gap_ops.with_masks(images, FULL_SCALE[images.dtype.name])
         if sizes is None:
             sizes = extents
         if sizes is None:
@@ -130,8 +149,8 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
     def _view(self, policy, banded, images, sizes, step, replica, view, extents=None, columns=None, within=None):
         batch = images.shape[0] or tf.shape(images)[0]
         key = Key(self.seed, step, view, replica * batch + tf.range(batch))
-        draw, exact = image_draws(key), self.color == "exact"
-        return make_view(policy, images, sizes, draw, key, exact, banded, extents, columns, within)
+        draw, exact, gaps = image_draws(key), self.color == "exact", (self.gaps, self.mark_gaps)
+        return make_view(policy, images, sizes, draw, key, exact, banded, extents, columns, within, *gaps)
 
     def _check(self, images):
         dtype, channels = images.dtype.name, images.shape[-1]
@@ -163,6 +182,8 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             "jit_compile": self.jit_compile,
             "color": self.color,
             "form": self.form,
+            "gaps": self.gaps,
+            "mark_gaps": self.mark_gaps,
         }
 
     @classmethod
@@ -203,7 +224,9 @@ def crop_of(how: str, canvas_size: int, image_size: int) -> float | None:
     return min(1.0, image_size / canvas_size) if how == "center" else None
 
 
-def center_view(images: tf.Tensor, image_size: int, sizes=None, crop: float | None = None) -> tf.Tensor:
+def center_view(
+    images: tf.Tensor, image_size: int, sizes=None, crop: float | None = None, gaps: bool = False
+) -> tf.Tensor:
     """Resizes images for evaluation, antialiased, without any random draw.
 
     Args:
@@ -212,14 +235,19 @@ def center_view(images: tf.Tensor, image_size: int, sizes=None, crop: float | No
         sizes: float32 [b, 2], true height and width of each image; None: the canvas's own.
         crop: None: the whole canvas, squashed; else the central square whose side is this fraction of the image's
             shorter side in true geometry (224 / 256 is the usual one).
+        gaps: whether there may be nothing measured in some pixels, see `RandomViews`.
 
     Returns:
-        float32 [b, s, s, C] in [0, 1]; where nothing is to be resized or cut, the images themselves, scaled.
+        float32 [b, s, s, C] in [0, 1], NaN in gaps; where nothing is to be resized or cut, the images themselves,
+        scaled.
     """
     images = tf.convert_to_tensor(images)
     scale = FULL_SCALE[images.dtype.name]
     if crop is None and images.shape[1:3] == (image_size, image_size):
-        return tf.cast(images, tf.float32) / scale
+        view = tf.cast(images, tf.float32) / scale
+        return tf.where(gap_ops.measured(images), view, math.nan) if gaps else view
+    if gaps:
+        images = gap_ops.with_masks(images, scale)
     batch = tf.shape(images)[0]
     share = tf.ones([batch, 2])
     if crop is not None:
@@ -230,4 +258,8 @@ def center_view(images: tf.Tensor, image_size: int, sizes=None, crop: float | No
         resampling_matrix((0.5 - 0.5 * share[:, k]) * side, share[:, k] * side, side, image_size)
         for k, side in enumerate(images.shape[1:3])
     ]
-    return tf.clip_by_value(resample(images, *matrices, full_scale=scale), 0.0, 1.0)
+    view = tf.clip_by_value(resample(images, *matrices, full_scale=scale), 0.0, 1.0)
+    if not gaps:
+        return view
+    values, measured = gap_ops.measured_mean(view)
+    return tf.where(measured, values, math.nan)

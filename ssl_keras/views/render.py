@@ -1,12 +1,13 @@
 """How one view of a batch is computed: geometry, then color, then what is pointwise."""
 
+import math
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from ssl_keras.data.formats.decode import MAXIMUM
-from ssl_keras.views import boxes, channels, color, draws, exact_color, exemplar_ops, study_ops
-from ssl_keras.views.policies import Policy
+from ssl_keras.views import boxes, channels, color, draws, exact_color, exemplar_ops, gap_ops, study_ops, value_ops
+from ssl_keras.views.policy import Policy
 from ssl_keras.views.resample import Matrix, gaussian_kernel, resample, resampling_matrix
 
 # The value that stands for 1 in each dtype of image.
@@ -24,12 +25,14 @@ def make_view(
     extents: tf.Tensor | None = None,
     columns: tf.Tensor | None = None,
     within: boxes.Boxes | None = None,
+    gaps: bool = False,
+    mark_gaps: bool = False,
 ) -> tf.Tensor:
     """Makes one view of each image.
 
     Args:
         policy: what the view is, with its size settled.
-        images: [B, H, W, C], values from 0 to the `FULL_SCALE` of their dtype.
+        images: [B, H, W, C], values from 0 to the `FULL_SCALE` of their dtype; with masks, see `gap_ops`, where `gaps`.
         sizes: float32 [B, 2], true height and width of each image.
         draw: the draws of each image, see `draws.image_draws`.
         key: what the draws for channels and pixels depend on.
@@ -38,37 +41,61 @@ def make_view(
         extents: float32 [B, 2], height and width in pixels of the part of the canvas that holds the image; None: all.
         within: the part of each image that the view is made of, as if it were the whole image; but where the policy
             reaches beyond it, the image around it is seen. None: the whole image.
+        gaps: whether there is nothing measured in some pixels.
+        mark_gaps: whether these are NaN in the view; else 0. A policy may make more of them.
 
     Returns:
         float32 [B, s, s, C] in [0, 1].
     """
-    rgb = images.shape[3] == 3
+    rgb = images.shape[3] == (6 if gaps else 3)
     colored = bool(policy.jitter or policy.grayscale)
     vertical, horizontal = _matrices(policy, images, sizes, draw, banded, extents, within)
     full_scale = FULL_SCALE[images.dtype.name]
+    measured = None
 
-    if rgb and colored and not exact:
+    if gaps:
+        view = resample(images, vertical, horizontal, full_scale, columns=columns)
+        view, measured = gap_ops.measured_mean(_turned(view, policy, draw))
+        if rgb and colored and not exact:
+            factor = color.jitter_factors(draw, policy)["contrast"]
+            view = color.contrast(view, factor, color.LUMA, color.mixing_matrix(draw, policy))
+    elif rgb and colored and not exact:
         # Colors are mixed before dense products and after banded ones. That changes the speed only.
         mixing, factor = color.mixing_matrix(draw, policy), color.jitter_factors(draw, policy)["contrast"]
         dense = horizontal.first is None
         view = resample(images, vertical, horizontal, full_scale, mixing if dense else None, columns=columns)
-        view = _tilted(view, policy, draw)
+        view = _turned(view, policy, draw)
         view = color.contrast(view, factor, color.LUMA, None if dense else mixing)
     else:
         view = resample(images, vertical, horizontal, full_scale, None, policy.interpolation == "bicubic", columns)
-        view = _tilted(view, policy, draw)
+        view = _turned(view, policy, draw)
     view = tf.clip_by_value(view, 0.0, 1.0)
     if colored and rgb and exact:
         view = exact_color.jitter(view, draw, policy)
     elif colored and not rgb:
-        view = channels.jitter(view, draw, policy, key)
-    for operation in _pointwise(policy, rgb):
+        view = channels.jitter(view, draw, policy, key, measured)
+    for operation in _pointwise(policy, rgb, measured):
         view = operation(view, draw, key)
-    return view
+    return _without_gaps(view, measured, policy, draw, key, mark_gaps)
 
 
-def _tilted(view, policy, draw):
-    return exemplar_ops.tilt(view, draw, policy.tilt, policy.size) if policy.tilt else view
+def _without_gaps(view, measured, policy, draw, key, mark_gaps):
+    """The view with what its sensor, or its policy, left out."""
+    if policy.holes or policy.erosion:
+        measured = tf.ones_like(view, tf.bool) if measured is None else measured
+    if policy.holes:
+        measured = gap_ops.holes(measured, draw, policy, key)
+    if policy.erosion:
+        measured = gap_ops.eroded(view, measured, draw, policy)
+    if measured is None:
+        return view
+    return tf.where(measured, view, math.nan if mark_gaps else 0.0)
+
+
+def _turned(view, policy, draw):
+    if policy.tilt:
+        view = exemplar_ops.tilt(view, draw, policy.tilt, policy.size)
+    return study_ops.quarter_turn(view, draw, policy.quarter_turn) if policy.quarter_turn else view
 
 
 def _box(policy, sizes, draw, within) -> boxes.Boxes:
@@ -111,15 +138,25 @@ def _matrices(policy, images, sizes, draw, banded, extents, within) -> tuple[Mat
     return matrix(box.top, box.height, 1), matrix(box.left, box.width, 2, flip)
 
 
-def _pointwise(policy, rgb) -> list[Callable]:
+def _pointwise(policy, rgb, measured) -> list[Callable]:
     """The operations of the policy that follow the jitter, in order: functions of (view, draws, key)."""
     operations = []
-    if policy.quarter_turn:
-        operations.append(lambda view, draw, _: study_ops.quarter_turn(view, draw, policy.quarter_turn))
     if policy.component_gain and rgb:
         operations.append(lambda view, draw, _: exemplar_ops.component_contrast(view, draw, policy.component_gain))
     if policy.hsv_power and rgb:
         operations.append(lambda view, draw, _: exemplar_ops.hsv_jitter(view, draw, policy))
+    if policy.gain or policy.shift:
+        operations.append(lambda view, draw, _: value_ops.scale_and_shift(view, draw, policy))
+    if policy.gamma:
+        operations.append(lambda view, draw, _: value_ops.gamma(view, draw, policy.gamma))
+    if policy.bias_field:
+        operations.append(lambda view, draw, _: value_ops.bias_field(view, draw, policy.bias_field))
+    if policy.channel_gain:
+        operations.append(lambda view, _, key: value_ops.channel_gain(view, key, policy.channel_gain))
+    if policy.channel_drop:
+        operations.append(lambda view, _, key: value_ops.channel_drop(view, key, policy.channel_drop))
+    if policy.channel_mean:
+        operations.append(lambda view, draw, _: value_ops.channel_mean(view, draw, policy.channel_mean))
     if policy.solarize:
         operations.append(
             lambda view, draw, _: color.solarize(view, draw["solarize"] < policy.solarize, policy.solarize_threshold)
@@ -128,6 +165,10 @@ def _pointwise(policy, rgb) -> list[Callable]:
         operations.append(lambda view, draw, _: study_ops.sobel(view, draw, policy.sobel))
     if policy.noise:
         operations.append(lambda view, draw, key: study_ops.noise(view, draw, policy.noise, policy.noise_sigma, key))
+    if policy.own_noise:
+        operations.append(
+            lambda view, draw, key: value_ops.own_noise(view, policy.own_noise * draw["own_noise"], measured, key)
+        )
     if policy.cutout:
         operations.append(lambda view, draw, _: study_ops.cutout(view, draw, policy.cutout, policy.cutout_side))
     return operations

@@ -127,7 +127,7 @@ def test_a_run_on_raw_numbers_resumes_its_range_and_ships_it(tmp_path):
         surface[:6, :6] = 0
         Image.fromarray(surface).save(tmp_path / "data" / "ab"[number % 2] / f"{number}.png")
     flags = [flag for flag in TINY if not flag.startswith(("--data", "--batch_size"))]
-    flags += [f"--data=folder:{tmp_path}/data", "--batch_size=4", f"--workdir={tmp_path}/run"]
+    flags += [f"--data=folder:{tmp_path}/data", "--batch_size=4", "--fill=channel", f"--workdir={tmp_path}/run"]
     first = run_tool("pretrain", *flags)
     assert "not measured: pixels of the value 0, 6.2% of all" in first.stdout
     settings = (tmp_path / "run" / "flags.txt").read_text()

@@ -98,3 +98,44 @@ def test_other_forms_are_refused(text):
         ranges.parse("range:0,1;0,2", 3)
     with pytest.raises(ValueError, match="--invalid=x"):
         ranges.invalid_number("x")
+
+
+def test_each_image_may_have_a_range_of_its_own():
+    """Percentiles as NumPy has them, over what was measured; a bright scan of the same picture is the same canvas."""
+    rng = np.random.default_rng(0)
+    raw = rng.normal(500, 100, (40, 50, 2)).astype(np.float32)
+    raw[:5] = np.nan
+    spec = CanvasSpec.of(40, 2, "float32", Values(((0.0, 1.0),) * 2, of_image=((1.0, 99.0), (10.0, 80.0))))
+    t = spec.unit(spec.values.coded(tf.constant(raw)).numpy())
+    for channel, shares in enumerate(spec.values.of_image):
+        low, high = np.nanpercentile(raw[..., channel], shares)
+        expected = np.clip((raw[..., channel] - low) / (high - low), 0, 1)
+        np.testing.assert_allclose(t[..., channel], expected, atol=1e-4)
+    brighter = spec.values.coded(tf.constant(3 * raw + 7)).numpy().astype(int)
+    assert np.abs(brighter - spec.values.coded(tf.constant(raw)).numpy()).max() <= 2
+
+
+def test_an_image_that_is_constant_or_empty_is_dark():
+    spec = CanvasSpec.of(4, 1, "uint16", Values(((0.0, 1.0),), (0.0,), of_image=((1.0, 99.0),)))
+    for value, code in ((7, 1), (0, 0)):
+        assert set(np.unique(canvas(tf.constant(np.full((9, 9, 1), value, np.uint16)), spec))) == {code}
+
+
+@pytest.mark.parametrize(
+    "text, channels, expected",
+    [
+        ("0", None, ("number", (0.0,))),
+        ("0.25", 3, ("number", (0.25,) * 3)),
+        ("0,0.5,1", 3, ("number", (0.0, 0.5, 1.0))),
+        ("mean", 2, ("mean", ())),
+        ("channel", 2, ("channel", (0.0, 0.0))),
+    ],
+)
+def test_forms_of_fill(text, channels, expected):
+    assert ranges.fill(text, channels) == expected
+
+
+@pytest.mark.parametrize("text, channels", [("2", 1), ("x", 1), ("", None), ("nan", None), ("0,1", 3)])
+def test_wrong_forms_of_fill(text, channels):
+    with pytest.raises(ValueError, match=f"--fill={text}"):
+        ranges.fill(text, channels)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from ssl_keras import methods, optim
 from ssl_keras.views.layer import RandomViews
-from ssl_keras.views.policies import Policy
+from ssl_keras.views.policy import Policy
 
 SIDE, BATCH = 32, 128
 

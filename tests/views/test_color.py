@@ -8,7 +8,8 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance
 
 from ssl_keras.views import color, exact_color
-from ssl_keras.views.policies import Policy, simclr
+from ssl_keras.views.policies import simclr
+from ssl_keras.views.policy import Policy
 from tests.views.inputs import some_draws
 
 LUMA = np.array([0.299, 0.587, 0.114])

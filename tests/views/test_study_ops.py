@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from ssl_keras.views import exemplar_ops, policies, study_ops
 from ssl_keras.views.layer import RandomViews
+from ssl_keras.views.policy import Policy
 from tests.views.inputs import canvases, key, some_draws
 
 
@@ -96,7 +97,7 @@ def test_component_contrast_scales_the_spread_along_each_axis():
 def test_powers_and_gains_halve_as_often_as_they_double():
     """Log-uniform: half of the powers in [1/4, 4] are below 1. Uniform ones would darken four of five images."""
     gray = tf.fill([2000, 1, 1, 3], 0.5)
-    policy = policies.Policy(hsv_power=(0.25, 4.0), hsv_gain=(1.0, 1.0))
+    policy = Policy(hsv_power=(0.25, 4.0), hsv_gain=(1.0, 1.0))
     value = exemplar_ops.hsv_jitter(gray, some_draws(2000), policy).numpy().max(-1).ravel()
     power = np.log(value) / np.log(0.5)
     assert power.min() > 0.2499 and power.max() < 4.001

@@ -10,7 +10,6 @@ from ssl_keras import machine
 from ssl_keras.data.canvases.pipeline import CanvasSpec, decoded, stop_if_too_many
 from ssl_keras.data.canvases.served import ServedCanvases
 from ssl_keras.data.canvases.streams import StreamedCanvases
-from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.data.reasons import list_bad
 from ssl_keras.data.source import Source
 from ssl_keras.errors import UserError
@@ -48,9 +47,10 @@ class Canvases:
         return len(self.images)
 
     def sample(self, n: int) -> np.ndarray:
-        """Up to n images spread evenly over the data, float32 [n, S, S, C] in [0, 1]; the same ones each time."""
+        """Up to n images spread evenly over the data, float32 [n, S, S, C] in [0, 1], NaN in gaps; always the
+        same."""
         rows = np.linspace(0, len(self) - 1, min(n, len(self))).astype(np.int64)
-        return self.images[rows].astype(np.float32) / MAXIMUM[self.spec.dtype]
+        return self.spec.unit(self.images[rows])
 
     def expect_bad(self, indices: Iterable[int]) -> None:
         """Checks that the images that could not be read are the ones of an interrupted run, its `bad_indices`.

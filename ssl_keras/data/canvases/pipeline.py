@@ -48,6 +48,18 @@ class CanvasSpec:
         return self.size, self.size, self.channels
 
     @property
+    def gaps(self) -> bool:
+        """Whether the square is 0 where nothing was measured."""
+        return self.values is not None and self.values.has_gaps(self.raw)
+
+    def unit(self, images: np.ndarray) -> np.ndarray:
+        """Squares [N, S, S, C] as float32 in [0, 1], NaN where nothing was measured."""
+        found = images.astype(np.float32) / pixels_of.MAXIMUM[self.dtype]
+        if self.gaps:
+            found[images == 0] = np.nan
+        return found
+
+    @property
     def bytes(self) -> int:
         return self.size * self.size * self.channels * np.dtype(self.dtype).itemsize
 

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from ssl_keras.data.canvases.order import epoch_order, own_part, rows_per_worker
 from ssl_keras.data.canvases.pipeline import BadFilesError, CanvasSpec, as_written, decoded, stop_if_too_many
-from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.data.reasons import list_bad
 from ssl_keras.data.source import Source, subset
 from ssl_keras.errors import UserError
@@ -48,11 +47,12 @@ class StreamedCanvases:
         return len(self.source)
 
     def sample(self, n: int) -> np.ndarray:
-        """Up to n readable images spread evenly over the data, float32 [n, S, S, C] in [0, 1]; always the same."""
+        """Up to n readable images spread evenly over the data, float32 [n, S, S, C] in [0, 1], NaN in gaps; always the
+        same."""
         rows = np.linspace(0, len(self) - 1, min(n, len(self))).astype(np.int64)
         stream = decoded(self.source, self.spec, tf.data.Dataset.range(len(rows)), lambda positions: rows[positions])
         images = np.stack([item["image"] for item in stream.as_numpy_iterator()])
-        return images.astype(np.float32) / MAXIMUM[self.spec.dtype]
+        return self.spec.unit(images)
 
     def subset(self, rows: np.ndarray) -> "StreamedCanvases":
         """The images at some rows, in their order."""
