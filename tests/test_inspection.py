@@ -147,9 +147,10 @@ def lines_of(values, images=5000, side=300, unreadable=0.0, on=SLOW):
         (of_values(), ["--channels=3", "--normalize=none", "--view_arg=hue=0.1"]),
         (of_values(gray=True), ["--channels=1", "--normalize=none"]),
         (of_values(used=0.1), ["--normalize=percentile:1,99"]),
-        (of_values("uint16", 1, "0", 0.05), ["--invalid=0", "--views_without=grayscale,blur", "--view_arg=hue=0.0"]),
+        (of_values("uint16", 1, "0", 0.05), ["--invalid=0", "--views=depth"]),
         (of_values("int16", 1, used=0.05), ["--channels=1", "--normalize=percentile:1,99", "--view_arg=hue=0.05"]),
-        (of_values("uint16", 13, used=0.05), ["--channels=13", "--view_arg=hue=0.05", "--invalid=none"]),
+        (of_values("uint16", 13, used=0.05), ["--channels=13", "--views=multispectral", "--invalid=none"]),
+        (of_values("uint16", 2, used=0.05), ["--channels=2", "--views=fluorescence"]),
     ],
 )
 def test_the_flags_suit_the_kind_and_are_a_run(values, expected):

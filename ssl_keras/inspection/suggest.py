@@ -11,19 +11,18 @@ NIGHT = 12 * 3600.0  # seconds that a first run may take
 BATCH, LARGEST, SMALL = 128, 224, 64
 MANY = 50_000  # images that a larger network is worth
 USED = 0.25  # images of 8 bits that use less of them are spread
-# Of each kind: what it is called, and what is set in the recipe, with why.
+# Of each kind: what it is called, its recipe (None: SimCLR's), what is set in it, and why.
 KINDS = {
-    "color": ("color images", {"crop_area": (0.2, 1.0), "brightness": 0.4, "contrast": 0.4, "saturation": 0.4,
+    "color": ("color images", None, {"crop_area": (0.2, 1.0), "brightness": 0.4, "contrast": 0.4, "saturation": 0.4,
               "hue": 0.1}, "half the paper's strength of color, because color may be what tells your images apart"),
-    "gray": ("gray images", {"crop_area": (0.2, 1.0), "brightness": 0.4, "contrast": 0.4, "saturation": 0.4,
+    "gray": ("gray images", None, {"crop_area": (0.2, 1.0), "brightness": 0.4, "contrast": 0.4, "saturation": 0.4,
              "hue": 0.1}, "half the paper's strength; with one channel, saturation is gamma and hue is offset"),
-    "measured": ("gray measurements", {"crop_area": (0.3, 1.0), "brightness": 0.2, "contrast": 0.2,
+    "measured": ("gray measurements", None, {"crop_area": (0.3, 1.0), "brightness": 0.2, "contrast": 0.2,
                  "saturation": 0.2, "hue": 0.05}, "weak changes of value, because the numbers mean something"),
-    "holes": ("gray measurements with holes, such as depth", {"crop_area": (0.3, 1.0), "brightness": 0.2,
-              "contrast": 0.2, "saturation": 0.0, "hue": 0.0}, "weak brightness and contrast only: a distance has no "
-              "gamma"),
-    "bands": ("images of several bands", {"crop_area": (0.2, 1.0), "brightness": 0.2, "contrast": 0.2,
-              "saturation": 0.2, "hue": 0.05}, "weak changes of each band: their proportions tell things apart"),
+    "holes": ("gray measurements with holes, such as depth", "depth", {}, "distances that are scaled and moved, more "
+              "holes, and no blur, which smears edges over them"),
+    "stains": ("images of two channels, such as stains", "fluorescence", {}, "each channel varies by itself"),
+    "bands": ("images of several bands", "multispectral", {}, "light varies for all bands together, and bands fail"),
 }  # fmt: skip
 
 
@@ -67,7 +66,7 @@ def kind_of(values: dict) -> str:
     if values["invalid"] != "none":
         return "holes"
     if channels not in (1, 3):
-        return "bands"
+        return "stains" if channels == 2 else "bands"
     if channels == 1 or values["gray_in_color"]:
         return "gray" if values["dtype"] == "uint8" else "measured"
     return "color"
@@ -101,7 +100,7 @@ def suggest(data: str, needs: Needs, on: budget.Machine, given: dict[str, object
         given: flags of reading that the user gave, which stay.
     """
     chosen, kind, values = plan(needs, on), kind_of(needs.values), needs.values
-    called, changes, why = KINDS[kind]
+    called, recipe, changes, why = KINDS[kind]
     flags = [Flag((f"--data={data}",), f"{needs.images} training images that can be read: {called}.")]
     if given:
         flags.append(Flag(tuple(f"--{name}={value}" for name, value in given.items()), "As you gave it."))
@@ -111,12 +110,10 @@ def suggest(data: str, needs: Needs, on: budget.Machine, given: dict[str, object
         Flag((f"--channels={channels}",), "All three channels are the same: one is enough." if gray else "As found.")
     )
     flags += _range_flags(values)
-    recipe = "simclr_cifar" if chosen.image_size <= SMALL else "simclr"
+    recipe = recipe or ("simclr_cifar" if chosen.image_size <= SMALL else "simclr")
     lines = [f"--views={recipe}", *(f"--view_arg={name}={value}".replace(" ", "") for name, value in changes.items())]
-    if kind == "holes":
-        why += "; no blur, which smears edges over holes"
-        lines.append("--views_without=grayscale,blur")
-    flags.append(Flag(tuple(lines), f"For {called}: {why}. Look at them with tools.preview_views."))
+    more = " If you know what they are, see the recipes by kind in docs/views.md." if kind != "color" else ""
+    flags.append(Flag(tuple(lines), f"For {called}: {why}. Look at them with tools.preview_views.{more}"))
     flags.append(
         Flag(("--method=simclr", "--method_arg=temperature=0.2", "--method_arg=hidden_dim=1024"),
              "Needs no labels, no queue and no second network, and starts fast (docs/methods.md).")
