@@ -64,7 +64,7 @@ class Config:
         "{}_B02.tif,{}_B03.tif; {} is what their names have in common, * any other text; unset: each file is an image")
     tile: str = setting("", "data",
         "SIZE or SIZE:STRIDE, px: cut the larger images of folder: data into square tiles; unset: whole images")
-    tile_spread: float = setting(0.1, "data",
+    tile_spread: float = setting(0.05, "data",
         "leave out tiles with nothing on them: whose spread is below this share of that of tiles with much; 0: none",
         least=0, most=1)
     max_image_bytes: int = setting(2**30, "data",

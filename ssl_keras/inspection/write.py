@@ -63,7 +63,8 @@ def inspect(request: Request) -> tuple[dict, list[str]]:
     sources = _sources(config)
     found = probe(sources[TRAIN], config.channels, config.dtype)
     options = ReadOptions(config.pages, config.slices, config.max_image_bytes)
-    readers = [Reader(source, found.channels, found.dtype, options) for source in sources]
+    channels = config.channels or found.stored  # whether they are gray is told of all that are looked at
+    readers = [Reader(source, channels, found.dtype, options) for source in sources]
     looker = Looker(readers, SAMPLED, SECONDS)
     looks = sorted(looker.look(request.images), key=lambda look: (look.part, look.index))
     if not any(look.part == TRAIN for look in looks):

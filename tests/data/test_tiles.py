@@ -24,7 +24,7 @@ def plain_folders():
     folder.use(folder.Cut())
 
 
-def opened(path, tile, spread=0.1, **more):
+def opened(path, tile, spread=0.05, **more):
     folder.use(folder.Cut(tile=tile, tile_spread=spread, **more))
     return open_source(f"folder:{path}")
 

@@ -27,12 +27,14 @@ class Probe:
         dtype: "uint8", "uint16" where an image is deeper, or the array's own.
         note: one sentence for the log, or None.
         sizes: int [M, 2], height and width as stored, px.
+        stored: channels of the images as they are stored, the most.
     """
 
     channels: int
     dtype: str
     note: str | None
     sizes: np.ndarray
+    stored: int
 
 
 def probe(source: Source, channels: int | None = None, dtype: str | None = None) -> Probe:
@@ -53,7 +55,7 @@ def probe(source: Source, channels: int | None = None, dtype: str | None = None)
         if not len(sizes):
             reasons = examples(list_bad(source, sample[:NAMED]))
             raise UserError(f"{source.name}: none of {len(sample)} images looked at can be read, such as {reasons}")
-        return Probe(channels or source.arrays[0], dtype or source.arrays[1], None, sizes)
+        return Probe(channels or source.arrays[0], dtype or source.arrays[1], None, sizes, source.arrays[0])
     headers, read, unread = [], [], []
     for i in sample:
         try:
@@ -65,21 +67,22 @@ def probe(source: Source, channels: int | None = None, dtype: str | None = None)
         reasons = examples(list_bad(source, unread[:NAMED]))
         raise UserError(f"{source.name}: none of {len(sample)} images looked at can be read, such as {reasons}")
     sizes, found_channels, bits, modes = (np.array(column) for column in zip(*headers))
-    note = _remark(found_channels, bits)
-    if channels is None and found_channels.max() == 3:
-        rows = np.flatnonzero(found_channels == 3)
-        rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(DECODED, len(rows))).astype(int))]
-        if are_gray(_pixels(source, [read[row] for row in rows], [headers[row] for row in rows])):
-            channels, note = 1, _remark(np.array([1]), bits)
-            stored = " and ".join(sorted(set(modes[found_channels == 3].tolist())))
-            gray = f"gray images saved as {stored}: 1 channel (--channels=3 keeps three)"
-            note = f"{gray}; {note}" if note else gray
-    return Probe(channels or int(found_channels.max()), dtype or ("uint16" if bits.max() > 8 else "uint8"), note, sizes)
+    stored = int(found_channels.max())
+    in_color = [(i, known) for i, known in zip(read, headers) if known.channels == 3]
+    looked_at = in_color[:: -(-len(in_color) // DECODED)] if channels is None and in_color else []
+    gray = None
+    if are_gray(_pixels(source, looked_at)):
+        kinds = " and ".join(sorted(set(modes[found_channels == 3].tolist())))
+        of = f", by a look at {len(looked_at)} of {len(in_color)}" if len(looked_at) < len(in_color) else ""
+        gray = f"gray images saved as {kinds}{of}: 1 channel (--channels=3 keeps three)"
+        channels, found_channels = 1, np.ones_like(found_channels)
+    note = "; ".join(filter(None, [gray, _remark(found_channels, bits)])) or None
+    return Probe(channels or stored, dtype or ("uint16" if bits.max() > 8 else "uint8"), note, sizes, stored)
 
 
-def _pixels(source: Source, rows: list[int], headers: list[Header]) -> Iterator[np.ndarray]:
-    """The images at some rows, in color; those that cannot be decoded are missing."""
-    for i, found in zip(rows, headers):
+def _pixels(source: Source, images: list[tuple[int, Header]]) -> Iterator[np.ndarray]:
+    """Some images, by number and header, in color; those that cannot be decoded are missing."""
+    for i, found in images:
         try:
             with tf.device("CPU"):
                 yield decode(source.patient_read(i), 3, "uint16" if found.bits == 16 else "uint8").numpy()
