@@ -189,7 +189,7 @@ class Config:
             if not known.changes_result or mine in (None, "auto") or mine == theirs:
                 continue
             if name == "data":
-                same = _real(mine) == _real(theirs)
+                same = sources.real(mine) == sources.real(theirs)
             else:
                 same = name == "epochs" and mine > theirs
             if not same:
@@ -291,12 +291,6 @@ def read_run(workdir: str) -> Config:
     if "--normalize=" not in text:  # of an earlier version, for which pixels were what their type can hold
         text += "--normalize=none\n--invalid=none\n"
     return Config.from_flag_lines(text)
-
-
-def _real(data: str) -> str:
-    """A data specification with links resolved, for comparison."""
-    kind, _, rest = sources.absolute(data).partition(":")
-    return f"{kind}:{os.path.realpath(rest)}" if sources.takes_path(kind) else data
 
 
 def _shown(value: object) -> str:
