@@ -8,7 +8,8 @@ import dataclasses
 import os
 
 from ssl_keras import methods, resolution
-from ssl_keras.data import ranges, sources
+from ssl_keras.data import ranges, sources, tiling
+from ssl_keras.data.folders import channel_files
 from ssl_keras.errors import UserError
 from ssl_keras.settings import Setting, kind_of, setting
 
@@ -58,6 +59,14 @@ class Config:
         choices=("channels", "images", "first"))
     slices: str = setting("axial", "data",
         "which slices of a NIfTI volume are the images: axial, coronal or sagittal; axial:4 takes each fourth")
+    channels_from: str = setting("", "data",
+        "files of folder: data that are the channels of one image: a pattern for each, separated by commas, such as "
+        "{}_B02.tif,{}_B03.tif; {} is what their names have in common, * any other text; unset: each file is an image")
+    tile: str = setting("", "data",
+        "SIZE or SIZE:STRIDE, px: cut the larger images of folder: data into square tiles; unset: whole images")
+    tile_spread: float = setting(0.05, "data",
+        "leave out tiles with nothing on them: whose spread is below this share of that of tiles with much; 0: none",
+        least=0, most=1)
     max_image_bytes: int = setting(2**30, "data",
         "a file of measurements whose header claims more for an image counts as unreadable, before it is decoded",
         least=1)
@@ -180,12 +189,17 @@ class Config:
             if not known.changes_result or mine in (None, "auto") or mine == theirs:
                 continue
             if name == "data":
-                same = _real(mine) == _real(theirs)
+                same = sources.real(mine) == sources.real(theirs)
             else:
                 same = name == "epochs" and mine > theirs
             if not same:
                 lines.append(f"--{name}: {_shown(theirs)} there, {_shown(mine)} here")
         return lines
+
+    def with_data(self, data: str, **changes) -> "Config":
+        """The same settings for other data; how a folder's files become images is left out where it is no folder."""
+        plain = {} if data.startswith("folder:") else {"channels_from": "", "tile": ""}
+        return dataclasses.replace(self, data=data, **plain | changes)
 
     def checkpoint_interval(self) -> tuple[float, str]:
         """`checkpoint_every` as (number, "epochs" or "minutes"); UserError where it is neither."""
@@ -247,6 +261,11 @@ def check(config: Config) -> None:
     if config.invalid != "auto":
         ranges.invalid_number(config.invalid)
     ranges.fill(config.fill)
+    for name, parse in (("channels_from", channel_files.parse), ("tile", tiling.parse)):
+        if getattr(config, name):
+            parse(getattr(config, name))
+            if not config.data.startswith("folder:"):
+                raise UserError(f"--{name} is for --data=folder:PATH, and the data is {config.data}: leave it out")
     resolution.parse(config.resolution_schedule)
     if config.skip_nonfinite and config.steps_per_execution > 1:
         raise UserError("--skip_nonfinite looks at every step: leave --steps_per_execution at 1")
@@ -272,12 +291,6 @@ def read_run(workdir: str) -> Config:
     if "--normalize=" not in text:  # of an earlier version, for which pixels were what their type can hold
         text += "--normalize=none\n--invalid=none\n"
     return Config.from_flag_lines(text)
-
-
-def _real(data: str) -> str:
-    """A data specification with links resolved, for comparison."""
-    kind, _, rest = sources.absolute(data).partition(":")
-    return f"{kind}:{os.path.realpath(rest)}" if sources.takes_path(kind) else data
 
 
 def _shown(value: object) -> str:

@@ -7,7 +7,21 @@ from absl import flags
 
 from ssl_keras import cli
 
-cli.define(["data", "data_dir", "channels", "pages", "slices", "max_image_bytes", "max_megapixels"])
+cli.define(
+    [
+        "data",
+        "data_dir",
+        "channels",
+        "invalid",
+        "pages",
+        "slices",
+        "channels_from",
+        "tile",
+        "tile_spread",
+        "max_image_bytes",
+        "max_megapixels",
+    ]
+)
 cli.define_path("output", "inspection", "folder for inspection.json, contact_sheet.png and inspection.html")
 cli.define_path("flags", "", "the suggested flagfile; unset: suggested.flags in the output folder")
 flags.DEFINE_integer("images", None, "look at so many images at most; unset: at all that 40 s allow", lower_bound=1)

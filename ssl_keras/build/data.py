@@ -12,7 +12,7 @@ from ssl_keras.data.canvases.probe import probe
 from ssl_keras.data.formats import size
 from ssl_keras.data.readers.contract import ReadOptions
 from ssl_keras.data.source import Source
-from ssl_keras.data.sources import open_source
+from ssl_keras.data.sources import folder, open_source
 from ssl_keras.words import counted
 
 LARGEST_DEFAULT_VIEW = 224
@@ -32,12 +32,13 @@ def open_training_source(config: Config, method_class: type) -> Source:
 
 def read_as(config: Config) -> None:
     """Tells the readers of this process what the settings ask of them."""
+    size.set_limit(config.max_megapixels)
     measured.use(ReadOptions(config.pages, config.slices, config.max_image_bytes))
+    folder.use(folder.Cut(config.channels_from, config.tile, config.tile_spread, config.invalid))
 
 
 def resolve(config: Config, source: Source, method_class: type) -> tuple[Config, CanvasSpec]:
     """Fills what the settings leave to the data: recipe, sizes, channels and pixel type."""
-    size.set_limit(config.max_megapixels)
     found = probe(source, channels=config.channels, dtype=config.dtype)
     if found.note:
         print(found.note)

@@ -12,6 +12,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.words import counted, nearest, shown
 
 COLUMNS = ("path", "label")
+TILE = re.compile(r"\[\d+,\d+\]$")  # after the path of an image, see `tiles`
 
 
 def from_csv(source: Source, path: str) -> Source:
@@ -20,7 +21,8 @@ def from_csv(source: Source, path: str) -> Source:
     Args:
         source: whose `describe` gives paths, such as a folder.
         path: of a CSV file with a header that has the columns path and label. A path is that of the image, or its end,
-            such as its place in the folder. Classes are numbered in the order of their names.
+            such as its place in the folder; it stands for all tiles of the image. Classes are numbered in the order of
+            their names.
 
     Raises:
         UserError: the file cannot be read, lacks a column or a label, or names images that there are not, or several
@@ -30,7 +32,7 @@ def from_csv(source: Source, path: str) -> Source:
     if not rows:
         raise UserError(f"{shown(path)} names no images")
     by_name: dict[str, list[int]] = {}
-    places = [source.describe(i) for i in range(len(source))]
+    places = [TILE.sub("", source.describe(i)) for i in range(len(source))]
     for i, place in enumerate(places):
         by_name.setdefault(os.path.basename(place), []).append(i)
     names = sorted({label for _, label in rows})
@@ -40,7 +42,7 @@ def from_csv(source: Source, path: str) -> Source:
     for image, label in rows:
         end = shown(os.path.normpath(image))
         found = [i for i in by_name.get(os.path.basename(end), []) if (os.sep + places[i]).endswith(os.sep + end)]
-        if len(found) > 1:
+        if len({places[i] for i in found}) > 1:
             some = places[found[0]]
             raise UserError(f"{shown(path)}: {end} names {len(found)} images, such as {some}: write more of the path")
         if not found:
@@ -48,7 +50,7 @@ def from_csv(source: Source, path: str) -> Source:
             continue
         if labels[found[0]] not in (-1, numbers[label]):
             raise UserError(f"{shown(path)} gives {end} two labels, {names[labels[found[0]]]!r} and {label!r}")
-        labels[found[0]] = numbers[label]
+        labels[found] = numbers[label]
     if unknown:
         like = nearest(unknown[0], places)
         raise UserError(

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -11,14 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from ssl_keras.data.formats.decode import LUMA
+from ssl_keras.data.formats.look import are_gray, is_gray
 from ssl_keras.data.formats.tiff_kind import is_tiff, why_not_plain
 from ssl_keras.data.readers import REGISTRY
-from ssl_keras.data.readers.contract import Facts, NoPictureError, ReadOptions
+from ssl_keras.data.readers.contract import Facts, NoPictureError, Picture, ReadOptions
 from ssl_keras.errors import UserError
 from ssl_keras.progress import Bar
 from ssl_keras.words import counted, listing, shown
 
 TIFFS_LOOKED_AT = 32  # spread over a folder, to see whether the quick way reads them rightly
+COLORS_LOOKED_AT = 100  # images of three channels, to see whether these are the same, as long as none is not
 
 _options = ReadOptions()
 
@@ -48,7 +50,8 @@ class Measured:
             holds no picture is none.
         channels: of most images. Gray becomes color, or color gray, where most are; an image of any other number is
             one that cannot be read.
-        dtype: uint8 where all files have it, else float32: exact for whole numbers up to 2^24.
+        dtype: uint8 where all files have it; uint16 where all are ordinary images of 16 bits, else float32: exact for
+            whole numbers up to 2^24.
         shapes: int [N, 2], height and width, px; 0 where it is not known.
         remarks: what is to be said of the files.
     """
@@ -80,7 +83,9 @@ class Measured:
         for facts in known:
             images[facts.shape[2]] += facts.count
         self.channels = images.most_common(1)[0][0] if images else 1
-        self.dtype = "uint8" if known and all(facts.dtype == "uint8" for facts in known) else "float32"
+        types = {facts.dtype for facts in known}
+        only = types.pop() if len(types) == 1 else "float32"
+        self.dtype = only if only == "uint8" or (only == "uint16" and set(names) == {"picture"}) else "float32"
         sizes = [facts.shape[:2] if facts else (0, 0) for facts in self._facts]
         self.shapes = np.array([sizes[row.file] for row in self.rows], np.int64).reshape(-1, 2)
         self.remarks = [f"{remark}; first: {shown(name)}" for remark, name in said.items()]
@@ -89,20 +94,38 @@ class Measured:
         kinds = Counter(names)
         self.remarks.insert(0, f"files: {listing({name: str(count) for name, count in sorted(kinds.items())})}")
 
+    def take_one_of_gray(self) -> None:
+        """Makes one channel of three where they are the same in all images that are looked at."""
+        if self.channels == 3 and are_gray(self._sampled(COLORS_LOOKED_AT)):
+            self.channels = 1
+            self.remarks.append("gray images saved in color: 1 channel (--channels=3 keeps three)")
+
     def read(self, row: Row) -> np.ndarray:
         """An image, [H, W, channels] of `dtype`; what was not measured is NaN in float32.
 
         Raises:
             UserError: it cannot be read; the message says why.
         """
-        picture = self._reader(row.file).read(str(self.paths[row.file]), row.number, _options)
+        picture = self.picture(row)
         pixels = _with_channels(picture.pixels, self.channels)
-        if self.dtype == "uint8":
-            return np.ascontiguousarray(pixels, np.uint8)
+        if self.dtype != "float32":
+            return np.ascontiguousarray(pixels, self.dtype)
         pixels = pixels.astype(np.float32)
         if picture.valid is not None:
             pixels[~picture.valid] = np.nan
         return pixels
+
+    def picture(self, row: Row) -> Picture:
+        """An image as its file has it.
+
+        Raises:
+            UserError: it cannot be read; the message says why.
+        """
+        return self._reader(row.file).read(str(self.paths[row.file]), row.number, _options)
+
+    def facts(self, file: int) -> Facts | None:
+        """What the header of a file says; None: it cannot be read, or holds no picture."""
+        return self._facts[file]
 
     def describe(self, row: Row) -> str:
         facts = self._facts[row.file]
@@ -115,6 +138,15 @@ class Measured:
 
     def _reader(self, file: int) -> ModuleType:
         return self._readers[self._names[file]]
+
+    def _sampled(self, most: int) -> Iterator[np.ndarray]:
+        """Images of three channels, spread over all; those that cannot be read are missing."""
+        rows = [row for row in self.rows if self._facts[row.file] and self._facts[row.file].shape[2] == 3]
+        for at in np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)):
+            try:
+                yield self.picture(rows[at]).pixels
+            except (UserError, OSError):
+                continue
 
 
 def endings() -> tuple[str, ...]:
@@ -178,6 +210,8 @@ def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     if (given, channels) == (1, 3):
         return np.repeat(pixels, 3, axis=2)
     if (given, channels) == (3, 1):
+        if is_gray(pixels):
+            return pixels[..., :1]
         luma = pixels.astype(np.float32) @ np.array(LUMA, np.float32)[:, np.newaxis]
         return np.rint(luma).astype(pixels.dtype) if pixels.dtype.kind in "iu" else luma
     raise UserError(f"it has {given} channels, and most images here have {channels}: keep images of one kind together")

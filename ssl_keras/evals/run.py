@@ -86,7 +86,7 @@ def _each_probe(request: Request) -> list[Request]:
     own = request.config.data
     changed = {name: {} if name == own else {"train_examples": None} for name in request.probes}  # a number of the own
     return [
-        dataclasses.replace(request, config=dataclasses.replace(request.config, data=name, **change), probes=())
+        dataclasses.replace(request, config=request.config.with_data(name, **change), probes=())
         for name, change in changed.items()
     ] or [request]
 
@@ -269,7 +269,7 @@ def request_from(
         if "run" in encoders and not os.path.exists(os.path.join(workdir, run_folder.ENCODER)):
             raise UserError(f"{workdir!r} holds a run that has not finished: run its tools.pretrain command again")
         if given.get("data", config.data) != config.data:
-            config = dataclasses.replace(config, train_examples=None)  # that number was said of the other data
+            config = config.with_data(given["data"], train_examples=None)  # that number was said of the other data
     elif "data" not in given and not probes:
         raise UserError("--data is missing: name the labeled images, or a run's --workdir")
     return Request(

@@ -14,12 +14,13 @@ import tensorflow as tf
 from PIL import Image
 
 from ssl_keras import machine
-from ssl_keras.data import measured, reasons
+from ssl_keras.data import reasons
 from ssl_keras.data.formats.decode import decode
 from ssl_keras.data.formats.tiff_kind import is_tiff
 from ssl_keras.data.readers import REGISTRY
 from ssl_keras.data.readers.contract import Facts, ReadOptions
 from ssl_keras.data.source import Source
+from ssl_keras.data.stacks import ordinary_or_measured
 from ssl_keras.progress import Bar
 
 TRAIN, TEST = 0, 1
@@ -93,8 +94,9 @@ class Reader:
         raw = self.source.patient_read(i)
         if not self.source.arrays:
             return self._decode(raw).numpy(), self._stored(i, raw)
-        kind = self._of_reader(i) if self.source.shapes is not None else None
-        return raw, kind or Kind("array", raw.shape, str(raw.dtype))
+        if self.source.shapes is None:
+            return raw, Kind("array", raw.shape, str(raw.dtype))
+        return raw, self._of_reader(i, raw) or Kind("several files", raw.shape, str(raw.dtype))
 
     def _stored(self, i: int, encoded: bytes) -> Kind:
         """Of an encoded image. Pillow does not tell the depth of a color PNG; its header does."""
@@ -107,19 +109,30 @@ class Reader:
         channels = 1 if image.mode in GRAY else 3
         return Kind(name, (image.height, image.width, channels), "uint16" if deep else "uint8")
 
-    def _of_reader(self, i: int) -> Kind | None:
-        path = re.sub(r"\[\d+\]$", "", self.source.describe(i))
+    def _of_reader(self, i: int, raw: np.ndarray) -> Kind | None:
+        """Of an image that a reader of files read, or of a tile of one; None where several files are an image."""
+        path = re.sub(r"(\[\d+\])?(\[\d+,\d+\])?$", "", self.source.describe(i))
         found = _facts(path, self._options)
-        return found and Kind(measured.reader_of(path).upper(), found.shape, found.dtype, found.group)
+        shape = found and (*raw.shape[:2], found.shape[2])
+        return found and Kind(_format_of(path), shape, found.dtype, found.group)
 
 
 @functools.lru_cache(4096)
 def _facts(path: str, options: ReadOptions) -> Facts | None:
     """What the header of a file of measurements says; None: not known by that name."""
     try:
-        return REGISTRY.load(measured.reader_of(path)).facts(path, options)
+        return REGISTRY.load(ordinary_or_measured(path)).facts(path, options)
     except (ValueError, OSError):
         return None
+
+
+def _format_of(path: str) -> str:
+    """The name of a file's format; that of an ordinary image is in its first bytes."""
+    name = ordinary_or_measured(path)
+    if name != "picture":
+        return name.upper()
+    with Image.open(path) as image:
+        return image.format
 
 
 def _format(head: bytes) -> str | None:

@@ -11,7 +11,6 @@ from ssl_keras import files
 from ssl_keras.build.data import read_as
 from ssl_keras.config import Config
 from ssl_keras.data.canvases.probe import probe
-from ssl_keras.data.formats import size
 from ssl_keras.data.readers.contract import ReadOptions
 from ssl_keras.data.source import Source
 from ssl_keras.data.sources import open_source
@@ -24,7 +23,8 @@ from ssl_keras.words import shown
 TOOL = "ssl_keras inspect_data"
 JSON, SHEET, PAGE, FLAGS = "inspection.json", "contact_sheet.png", "inspection.html", "suggested.flags"
 SAMPLED, SECONDS = 2000, 40.0  # training images whose numbers are kept; for looking, after which it says how many
-READING = ("data_dir", "pages", "slices", "max_image_bytes", "max_megapixels")  # what a user gives, the run needs too
+# What a user gives, the run needs too.
+READING = ("data_dir", "pages", "slices", "channels_from", "tile", "tile_spread", "max_image_bytes", "max_megapixels")
 TITLE = f"# Suggested by {TOOL}. Flags after this file win."
 
 
@@ -60,11 +60,11 @@ def inspect(request: Request) -> tuple[dict, list[str]]:
     began, config = time.monotonic(), request.config
     paths = _paths(request)
     read_as(config)
-    size.set_limit(config.max_megapixels)
     sources = _sources(config)
     found = probe(sources[TRAIN], config.channels, config.dtype)
     options = ReadOptions(config.pages, config.slices, config.max_image_bytes)
-    readers = [Reader(source, found.channels, found.dtype, options) for source in sources]
+    channels = config.channels or found.stored  # whether they are gray is told of all that are looked at
+    readers = [Reader(source, channels, found.dtype, options) for source in sources]
     looker = Looker(readers, SAMPLED, SECONDS)
     looks = sorted(looker.look(request.images), key=lambda look: (look.part, look.index))
     if not any(look.part == TRAIN for look in looks):

@@ -112,7 +112,7 @@ def test_stream_stops_when_files_go_bad(tmp_path):
 def test_probe_takes_the_widest_kind(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     assert probe(open_source(f"folder:{tmp_path}")).channels == 1
-    Image.new("RGB", (4, 4)).save(tmp_path / "b.jpg")
+    Image.new("RGB", (4, 4), "red").save(tmp_path / "b.jpg")
     (tmp_path / "broken.png").write_bytes(b"text")
     found = probe(open_source(f"folder:{tmp_path}"))
     assert (found.channels, found.dtype) == (3, "uint8") and "1 of 2 are gray" in found.note

@@ -1,18 +1,20 @@
 """What canvases a source deserves: a look at its images' headers."""
 
 import io
-import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+import tensorflow as tf
 
+from ssl_keras.data.formats.decode import decode
+from ssl_keras.data.formats.look import Header, are_gray, header
 from ssl_keras.data.reasons import examples, list_bad
 from ssl_keras.data.source import Source
 from ssl_keras.errors import UserError
 
-GRAY_PNG = (0, 4)  # color types: gray, gray with alpha
 LIMIT = 2000
+DECODED = 100  # of images in color, so many are looked at for being gray, as long as none is not
 NAMED = 100  # of images that cannot be read, so many are looked at again for different reasons
 
 
@@ -21,20 +23,25 @@ class Probe:
     """Channels and dtype for a run's canvases, a remark where the images differ in them, and the sizes found.
 
     Args:
-        channels: the most that an image has.
+        channels: the most that an image has; 1 where those that are stored in color are gray.
         dtype: "uint8", "uint16" where an image is deeper, or the array's own.
         note: one sentence for the log, or None.
         sizes: int [M, 2], height and width as stored, px.
+        stored: channels of the images as they are stored, the most.
     """
 
     channels: int
     dtype: str
     note: str | None
     sizes: np.ndarray
+    stored: int
 
 
 def probe(source: Source, channels: int | None = None, dtype: str | None = None) -> Probe:
     """The widest depth and the most channels among up to 2,000 evenly spaced images; arguments override.
+
+    Gray images are often stored in color, such as X-rays as RGB JPEG. Where all that are looked at are gray, up to 100
+    of those in color, one channel holds all that there is; an image in color among the others becomes gray by its luma.
 
     Raises:
         UserError: none of them can be read, the message says of some why; or an array's axes are
@@ -48,24 +55,39 @@ def probe(source: Source, channels: int | None = None, dtype: str | None = None)
         if not len(sizes):
             reasons = examples(list_bad(source, sample[:NAMED]))
             raise UserError(f"{source.name}: none of {len(sample)} images looked at can be read, such as {reasons}")
-        return Probe(channels or source.arrays[0], dtype or source.arrays[1], None, sizes)
-    headers, unread = [], []
+        return Probe(channels or source.arrays[0], dtype or source.arrays[1], None, sizes, source.arrays[0])
+    headers, read, unread = [], [], []
     for i in sample:
         try:
-            headers.append(_header(source.patient_read(int(i))))
+            headers.append(header(io.BytesIO(source.patient_read(int(i)))))
+            read.append(int(i))
         except Exception:
             unread.append(i)  # they are counted and named when they are decoded
     if not headers:
         reasons = examples(list_bad(source, unread[:NAMED]))
         raise UserError(f"{source.name}: none of {len(sample)} images looked at can be read, such as {reasons}")
-    sizes, found_channels, depths = (np.array(column) for column in zip(*headers))
-    chosen = Probe(
-        channels or int(found_channels.max()),
-        dtype or ("uint16" if depths.max() > 8 else "uint8"),
-        _remark(found_channels, depths),
-        sizes,
-    )
-    return chosen
+    sizes, found_channels, bits, modes = (np.array(column) for column in zip(*headers))
+    stored = int(found_channels.max())
+    in_color = [(i, known) for i, known in zip(read, headers) if known.channels == 3]
+    looked_at = in_color[:: -(-len(in_color) // DECODED)] if channels is None and in_color else []
+    gray = None
+    if are_gray(_pixels(source, looked_at)):
+        kinds = " and ".join(sorted(set(modes[found_channels == 3].tolist())))
+        of = f", by a look at {len(looked_at)} of {len(in_color)}" if len(looked_at) < len(in_color) else ""
+        gray = f"gray images saved as {kinds}{of}: 1 channel (--channels=3 keeps three)"
+        channels, found_channels = 1, np.ones_like(found_channels)
+    note = "; ".join(filter(None, [gray, _remark(found_channels, bits)])) or None
+    return Probe(channels or stored, dtype or ("uint16" if bits.max() > 8 else "uint8"), note, sizes, stored)
+
+
+def _pixels(source: Source, images: list[tuple[int, Header]]) -> Iterator[np.ndarray]:
+    """Some images, by number and header, in color; those that cannot be decoded are missing."""
+    for i, found in images:
+        try:
+            with tf.device("CPU"):
+                yield decode(source.patient_read(i), 3, "uint16" if found.bits == 16 else "uint8").numpy()
+        except Exception:
+            continue
 
 
 def possible_channels(source: Source) -> set[int]:
@@ -84,15 +106,6 @@ def _check_channels(source: Source, channels: int | None) -> None:
         what = f"images of {given} channel{'s' * (given > 1)}" if given else "encoded images, of 1 or 3 channels"
         advice = f"--channels={' or '.join(map(str, sorted(possible)))}, or leave it out"
         raise UserError(f"{source.name} has {what}, which cannot become {channels}: set {advice}")
-
-
-def _header(encoded: bytes) -> tuple[tuple[int, int], int, int]:
-    """((height, width), channels 1 or 3, bits per channel 8 or 16)."""
-    if encoded.startswith(b"\x89PNG"):  # Pillow does not tell the depth of a color PNG
-        width, height, depth, colour = struct.unpack(">IIBB", encoded[16:26])
-        return (height, width), 1 if colour in GRAY_PNG else 3, 16 if depth == 16 else 8
-    image = Image.open(io.BytesIO(encoded))
-    return (image.height, image.width), 1 if image.mode in ("1", "L", "LA") else 3, 8
 
 
 def _remark(channels: np.ndarray, depths: np.ndarray) -> str | None:

@@ -2,7 +2,7 @@
 
 A reader, NAME.py, has
 
-- `ENDINGS`, what its files' names end with, in lower case, such as (".nii", ".nii.gz");
+- `ENDINGS`, what its files' names end with, in lower case, such as (".nii", ".nii.gz"); () where it is asked by name;
 - `PACKAGES`, what pip must have installed for it; () where nothing more is needed;
 - `is_one(head) -> bool`: whether a file that begins with these 4,096 bytes is of its kind;
 - `facts(path, options) -> contract.Facts`: what its header says; no picture is decoded;

@@ -60,6 +60,12 @@ def absolute(spec: str) -> str:
     return f"{kind}:{os.path.abspath(files.local(rest))}" if rest and takes_path(kind) else spec
 
 
+def real(spec: str) -> str:
+    """A specification with links resolved, for comparison."""
+    kind, _, rest = absolute(spec).partition(":")
+    return f"{kind}:{os.path.realpath(rest)}" if takes_path(kind) else spec
+
+
 def _forms(kind: str) -> tuple[str, ...]:
     body = REGISTRY.read(kind).body
     assigned = (node for node in body if isinstance(node, ast.Assign))

@@ -1,18 +1,52 @@
 """A folder of image files as a source."""
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from ssl_keras.data import measured
+from ssl_keras.data import measured, ranges, tiling
+from ssl_keras.data.folders import channel_files
 from ssl_keras.data.folders.image_tree import EXTENSIONS, image_tree
 from ssl_keras.data.folders.layout import Layout, Part, arrange
 from ssl_keras.data.formats.transcode import decodable
 from ssl_keras.data.source import Places, Source, Wanted
+from ssl_keras.data.stacks import Stacks, ordinary_or_measured
+from ssl_keras.data.tiles import tiled
 from ssl_keras.errors import UserError
 from ssl_keras.words import counted, listing, shown
 
 FORMS = ("folder:PATH",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """How files and images of a folder fit together, where a file is not an image: the flags of these names.
+
+    Args:
+        channels_from: "", or the patterns of the files that are the channels of one image.
+        tile: "", or the size and the stride of tiles.
+        tile_spread: see `tiles.tiled`.
+        invalid: the number that says that nothing was measured, or "auto" or "none".
+    """
+
+    channels_from: str = ""
+    tile: str = ""
+    tile_spread: float = 0.0
+    invalid: str = "auto"
+
+
+_cut = Cut()
+
+
+def use(cut: Cut) -> None:
+    """Sets how the folders of this process are read from now on."""
+    global _cut
+    _cut = cut
+
+
+Pictures = Callable[[list[str]], measured.Measured | Stacks]  # paths of images -> their pixels
 
 
 def open_source(path: str, wanted: Wanted) -> Source:
@@ -37,8 +71,7 @@ def open_source(path: str, wanted: Wanted) -> Source:
     if not tree.images:
         found = "".join(f"; {remark}" for remark in tree.remarks())
         raise UserError(f"no images below {root.absolute()}: looked for {' '.join(EXTENSIONS)}{found}")
-    paths, readers, left_out = measured.sorted_out(root, tree.images, EXTENSIONS)
-    reader_of = dict(zip(paths, readers))
+    paths, pictures, left_out = _images(root, tree.images)
     try:
         layout = arrange(paths, tree.folders)
     except ValueError as error:
@@ -50,10 +83,38 @@ def open_source(path: str, wanted: Wanted) -> Source:
         remarks += layout.train.remarks()
         if class_names:
             remarks.append(f"{len(class_names)} classes: {listing(layout.train.class_counts)}")
-        return _source(root, layout.train, class_names, scored is not None, remarks, reader_of)
+        return _source(root, layout.train, class_names, scored is not None, remarks, pictures)
     if scored is None:
         raise UserError(f"{root} has no test images of its own: expected the subfolders train and test (or val)")
-    return _source(root, scored, class_names, True, scored.remarks(), reader_of)
+    return _source(root, scored, class_names, True, scored.remarks(), pictures)
+
+
+def _images(root: Path, found: list[str]) -> tuple[list[str], Pictures | None, list[str]]:
+    """The images that files are: the path of each, what makes pixels of them (None: they are encoded images), and what
+    is to be said."""
+    if _cut.channels_from:
+        patterns = channel_files.parse(_cut.channels_from)
+        groups, remarks = channel_files.grouped(found, patterns)
+        group_of = {group.name: group for group in groups}
+        stacks = lambda names: Stacks(root, [group_of[name] for name in names], patterns, _invalid())  # noqa: E731
+        return list(group_of), stacks, remarks
+    paths, readers, left_out = measured.sorted_out(root, found, EXTENSIONS)
+    if _cut.tile and not readers:
+        readers = [ordinary_or_measured(path) for path in paths]
+    if not readers:
+        return paths, None, left_out
+    reader_of = dict(zip(paths, readers))
+
+    def pictures(chosen: list[str]) -> measured.Measured:
+        pictures = measured.Measured([root / path for path in chosen], [reader_of[path] for path in chosen])
+        pictures.take_one_of_gray()
+        return pictures
+
+    return paths, pictures, left_out
+
+
+def _invalid() -> float | None:
+    return None if _cut.invalid == "auto" else ranges.invalid_number(_cut.invalid)
 
 
 def _scored_on(layout: Layout) -> Part | None:
@@ -81,13 +142,9 @@ def _source(
     class_names: tuple[str, ...] | None,
     has_test: bool,
     remarks: list[str],
-    reader_of: dict[str, str],
+    pictures: Pictures | None,
 ) -> Source:
-    """The source of a part.
-
-    Args:
-        reader_of: {path: its reader}; {} for ordinary images.
-    """
+    """The source of a part; `pictures`: see `_images`."""
     name, paths = str(root / part.name), part.paths
     label = None
     if class_names and part.classes:
@@ -99,9 +156,9 @@ def _source(
                 f"{listing(dict.fromkeys(class_names, ''))}"
             )
         label = lambda i: numbers[part.classes[i]]  # noqa: E731
-    if reader_of:
-        found = measured.Measured([root / path for path in paths], [reader_of[path] for path in paths])
-        return Source(
+    if pictures:
+        found = pictures(paths)
+        source = Source(
             name=name,
             length=len(found.rows),
             read=lambda i: found.read(found.rows[i]),
@@ -114,6 +171,7 @@ def _source(
             sorted_by_name=True,
             remarks=(*found.remarks, *remarks),
         )
+        return tiled(source, tiling.parse(_cut.tile), _cut.tile_spread, _invalid()) if _cut.tile else source
     return Source(
         name=name,
         length=len(paths),
