@@ -11,7 +11,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ssl_keras.data.formats.decode import MAXIMUM
 from ssl_keras.views import draws
-from ssl_keras.views.gap_ops import with_masks
 from ssl_keras.views.policy import PROBABILITIES, Policy
 from ssl_keras.views.render import make_view
 
@@ -247,8 +246,7 @@ def _view(image, policy, ends) -> np.ndarray:
     """One view with every draw in the middle of its range, gates open, and some quantities at given values."""
     policy = replace(policy, **{name: 1.0 for name in PROBABILITIES if getattr(policy, name)})
     key, images = draws.Key(0, tf.constant(0), tf.constant(0), tf.range(1)), tf.convert_to_tensor(image)[None]
-    if gaps := bool(image.dtype.kind == "f" and np.isnan(image).any()):
-        images = with_masks(images, 1.0)
+    gaps = bool(image.dtype.kind == "f" and np.isnan(image).any())
     draw = {name: tf.constant([ends.get(name, 0.5)], tf.float32) for name in draws.QUANTITIES}
     sizes = tf.constant([image.shape[:2]], tf.float32)
     return make_view(policy, images, sizes, draw, key, gaps=gaps, mark_gaps=True)[0].numpy()

@@ -11,34 +11,52 @@ Saturation, hue and grayscale have no meaning for depth, spectra or microscopy c
 This is a choice of this project, not of a paper.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from ssl_keras.views import draws
-from ssl_keras.views.color import contrast, jitter_factors
+from ssl_keras.views.color import jitter_factors
 from ssl_keras.views.value_ops import own_noise
 
 NOISE = 0.25  # largest standard deviation, as a share of the channel's own in the view
 
 
-def jitter(images: tf.Tensor, draw: dict, policy, key: draws.Key, measured: tf.Tensor | None = None) -> tf.Tensor:
-    """Jitters float32 [B, h, w, C] in [0, 1], any C: the result lies in [0, 1].
+def jitter(policy, measured: tf.Tensor | None = None) -> list[Callable]:
+    """What jitters images, in order: functions of (float32 [B, C, h, w] in [0, 1], draws, key), whose results are such.
 
     Args:
         measured: see `value_ops.own_noise`.
     """
-    channels = images.shape[3]
-    factors = jitter_factors(draw, policy)
-    images = images * factors["brightness"][:, None, None, None]
-    images = tf.clip_by_value(contrast(images, factors["contrast"], [1 / channels] * channels), 0.0, 1.0)
-
-    on = (draw["jitter"] < policy.jitter)[:, None]
-    half = 0.5 * policy.saturation
-    gamma = tf.exp(tf.where(on[:, 0], draws.between(draw["saturation"], -half, half), 0.0))
-    drawn = draws.channel_draws(key, channels)
-    gain = tf.where(on, draws.between(drawn["gain"], 1 - half, 1 + half), 1.0)[:, None, None]
-    offset = tf.where(on, draws.between(drawn["offset"], -0.5 * policy.hue, 0.5 * policy.hue), 0.0)[:, None, None]
-    images = tf.clip_by_value(gain * tf.pow(images, gamma[:, None, None, None]) + offset, 0.0, 1.0)
+    steps = [lambda images, draw, _: _brightness_and_contrast(images, draw, policy)]
+    if policy.saturation or policy.hue:
+        steps.append(lambda images, draw, key: _of_each_channel(images, draw, policy, key))
     if policy.grayscale:
-        sigma = tf.where(draw["grayscale"] < policy.grayscale, NOISE * draw["noise_sigma"], 0.0)
-        images = own_noise(images, sigma, measured, key)
-    return images
+        steps.append(lambda images, draw, key: own_noise(images, _noise(draw, policy), measured, key))
+    return steps
+
+
+def _brightness_and_contrast(images, draw, policy):
+    factors = jitter_factors(draw, policy)
+    images = images * _per_image(factors["brightness"])
+    contrast = _per_image(factors["contrast"])
+    images = contrast * images + (1.0 - contrast) * tf.reduce_mean(images, axis=[1, 2, 3], keepdims=True)
+    return tf.clip_by_value(images, 0.0, 1.0)
+
+
+def _of_each_channel(images, draw, policy, key):
+    on, half = draw["jitter"] < policy.jitter, 0.5 * policy.saturation
+    drawn = draws.channel_draws(key, images.shape[1])
+    gamma = tf.exp(tf.where(on, draws.between(draw["saturation"], -half, half), 0.0))
+    gain = tf.where(on[:, None], draws.between(drawn["gain"], 1 - half, 1 + half), 1.0)
+    offset = tf.where(on[:, None], draws.between(drawn["offset"], -0.5 * policy.hue, 0.5 * policy.hue), 0.0)
+    images = gain[:, :, None, None] * tf.pow(images, _per_image(gamma)) + offset[:, :, None, None]
+    return tf.clip_by_value(images, 0.0, 1.0)
+
+
+def _noise(draw, policy):
+    return tf.where(draw["grayscale"] < policy.grayscale, NOISE * draw["noise_sigma"], 0.0)
+
+
+def _per_image(x: tf.Tensor) -> tf.Tensor:
+    return x[:, None, None, None]

@@ -53,7 +53,7 @@ def image_draws(key: Key) -> dict[str, tf.Tensor]:
 def channel_draws(key: Key, channels: int) -> dict[str, tf.Tensor]:
     """Draws U(0, 1) for every channel of every image: {quantity: float32 [B, channels] in [0, 1)}."""
     rows = _bits(key, _CHANNELS + tf.range(channels)[None], key.images[:, None])
-    return dict(zip(CHANNEL_QUANTITIES, map(uniform, rows)))
+    return dict(zip(CHANNEL_QUANTITIES, (_once(uniform(row)) for row in rows)))
 
 
 def channel_drops(key: Key, channels: int) -> tf.Tensor:
@@ -72,10 +72,9 @@ def pixel_normals(key: Key, shape: tuple) -> tf.Tensor:
     count = math.prod(shape)
     counter = tf.cast(tf.range((count + 1) // 2), tf.uint32)[None]
     x, y = threefry(tuple(word[:, None] for word in bits), (counter, tf.zeros_like(counter)), rounds=12)
-    radius = tf.sqrt(-2.0 * tf.math.log(1.0 - uniform(x)))  # Box and Muller (1958)
-    angle = 2.0 * math.pi * uniform(y)
-    normals = tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], axis=1)[:, :count]
-    return tf.reshape(normals, [-1, *shape])
+    # The inverse of the distribution function: half of the time of Box and Muller's sine and cosine on a CPU.
+    u = tf.concat([uniform(x), uniform(y)], axis=1)[:, :count]
+    return tf.reshape(math.sqrt(2.0) * tf.math.erfinv(2.0 * u - 1.0 + 2.0**-24), [-1, *shape])
 
 
 @tf.function(jit_compile=True, autograph=False)  # seven times faster on a CPU than op by op
@@ -128,7 +127,12 @@ def threefry(key: tuple, counter: tuple, rounds: int = 20) -> tuple[tf.Tensor, t
 def _rows(key, start, count):
     """U(0, 1), float32 [B, count], by the counters from `start` on."""
     x, y = _bits(key, start + tf.range((count + 1) // 2)[None], key.images[:, None])
-    return uniform(tf.concat([x, y], axis=1)[:, :count])
+    return _once(uniform(tf.concat([x, y], axis=1)[:, :count]))
+
+
+def _once(rows):
+    """The same numbers [B, n], times one: XLA draws what it multiplies once, and all else again for every pixel."""
+    return tf.matmul(rows, tf.eye(rows.shape[1]))
 
 
 def _bits(key, quantity, image):

@@ -14,7 +14,7 @@ from ssl_keras.views import gap_ops, policies
 from ssl_keras.views.draws import Key, image_draws
 from ssl_keras.views.policy import Policy
 from ssl_keras.views.render import FULL_SCALE, make_view
-from ssl_keras.views.resample import SMALLEST_BANDED, resample, resampling_matrix
+from ssl_keras.views.resample import SMALLEST_BANDED, resample, resampling_matrix, transposed, with_mask
 
 COLORS = ("fused", "exact")
 FORMS = ("auto", "dense", "banded")
@@ -67,7 +67,9 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         self.share = 1.0  # of their side that the views have at present
         self._makers = {}
         # Compiled by itself: once for all views, and not in the loops that gather from its result.
-        self._transposed = self._compiled(lambda images: tf.transpose(images, [0, 2, 1, 3]))
+        self._transposed = self._compiled(
+            lambda images: transposed(images, FULL_SCALE[images.dtype.name], masks=self.gaps)
+        )
         self._noted_channels = set()
         self.built = True
 
@@ -103,8 +105,6 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
             extents = tf.cast(tf.stack([rows, tf.reduce_max(images.row_lengths(2), axis=1)], axis=1), tf.float32)
             images = images.to_tensor()
         self._check(images)
-        if self.gaps:
-            images = gap_ops.with_masks(images, FULL_SCALE[images.dtype.name])
         if sizes is None:
             sizes = extents
         if sizes is None:
@@ -244,10 +244,8 @@ def center_view(
     images = tf.convert_to_tensor(images)
     scale = FULL_SCALE[images.dtype.name]
     if crop is None and images.shape[1:3] == (image_size, image_size):
-        view = tf.cast(images, tf.float32) / scale
-        return tf.where(gap_ops.measured(images), view, math.nan) if gaps else view
-    if gaps:
-        images = gap_ops.with_masks(images, scale)
+        view, there = (tf.cast(part, tf.float32) / scale for part in with_mask(images, scale))
+        return tf.where(there > 0, view, math.nan) if gaps else tf.cast(images, tf.float32) / scale
     batch = tf.shape(images)[0]
     share = tf.ones([batch, 2])
     if crop is not None:
@@ -258,8 +256,8 @@ def center_view(
         resampling_matrix((0.5 - 0.5 * share[:, k]) * side, share[:, k] * side, side, image_size)
         for k, side in enumerate(images.shape[1:3])
     ]
-    view = tf.clip_by_value(resample(images, *matrices, full_scale=scale), 0.0, 1.0)
     if not gaps:
-        return view
+        return tf.clip_by_value(resample(images, *matrices, full_scale=scale), 0.0, 1.0)
+    view = resample(images, *matrices, full_scale=scale, masks=True, channels_first=True)
     values, measured = gap_ops.measured_mean(view)
-    return tf.where(measured, values, math.nan)
+    return tf.transpose(tf.where(measured, values, math.nan), [0, 2, 3, 1])

@@ -156,6 +156,8 @@ def resample(
     mixing: tf.Tensor | None = None,
     clip: bool = False,
     columns: tf.Tensor | None = None,
+    masks: bool = False,
+    channels_first: bool = False,
 ) -> tf.Tensor:
     """Computes `A_v X A_h^T / full_scale` for each image and channel.
 
@@ -168,8 +170,10 @@ def resample(
             only, where it costs next to nothing.
         clip: whether to clip to [0, 1] between the products, of which the horizontal one comes first. Pillow does this;
             it matters where the kernel has negative lobes.
-        columns: the images as [B, W, H, C], for a banded `horizontal`; None: transposed here. Give it where several
-            views are made of the same images, so that they are transposed once.
+        columns: the images as `transposed` has them, for a banded `horizontal`; None: transposed here. Give it where
+            several views are made of the same images, so that they are transposed once.
+        masks: whether there are C more channels, of where something was measured, see `gap_ops`.
+        channels_first: whether the result is [B, C, h, w]: XLA makes long loops of operations on it.
 
     Returns:
         float32 [B, h, w, C].
@@ -177,7 +181,11 @@ def resample(
     horizontal = horizontal._replace(weights=horizontal.weights / full_scale)  # the smallest array to scale
     if horizontal.first is None:
         # Channel by channel: pixels stay where they are between the products, and small matrices stay in the cache.
-        planes = [tf.cast(plane, tf.float32) for plane in tf.unstack(images, axis=3)]  # [B, H, W] each
+        planes = tf.unstack(images, axis=3)  # [B, H, W] each
+        if masks:
+            values, there = zip(*(with_mask(plane, full_scale) for plane in planes))
+            planes = [*values, *there]
+        planes = [tf.cast(plane, tf.float32) for plane in planes]
         if mixing is not None:
             planes = [
                 tf.add_n([row[:, k, None, None] * plane for k, plane in enumerate(planes)])
@@ -185,16 +193,33 @@ def resample(
             ]
         rows = [tf.matmul(plane, horizontal.weights[:, 0], transpose_b=not horizontal.transposed) for plane in planes]
         rows = [tf.clip_by_value(row, 0.0, 1.0) for row in rows] if clip else rows
-        return tf.stack([vertical @ row for row in rows], axis=-1)
-    batch, height, width, channels = [
-        known or dynamic for known, dynamic in zip(images.shape, tf.unstack(tf.shape(images), 4))
+        return tf.stack([vertical @ row for row in rows], axis=1 if channels_first else -1)
+    columns = transposed(images, full_scale, masks) if columns is None else columns
+    batch, width, height, channels = [
+        known or dynamic for known, dynamic in zip(columns.shape, tf.unstack(tf.shape(columns), 4))
     ]
-    columns = tf.transpose(images, [0, 2, 1, 3]) if columns is None else columns
     pixels = horizontal @ tf.reshape(columns, [batch, width, height * channels])  # [B, w, H C]
     pixels = tf.clip_by_value(pixels, 0.0, 1.0) if clip else pixels
     rows = tf.transpose(tf.reshape(pixels, [batch, horizontal.rows, height, channels]), [0, 2, 1, 3])  # [B, H, w, C]
     view = vertical @ tf.reshape(rows, [batch, height, horizontal.rows * channels])
-    return tf.reshape(view, [batch, vertical.rows, horizontal.rows, channels])
+    view = tf.reshape(view, [batch, vertical.rows, horizontal.rows, channels])
+    return tf.transpose(view, [0, 3, 1, 2]) if channels_first else view
+
+
+def transposed(images: tf.Tensor, full_scale: float = 1.0, masks: bool = False) -> tf.Tensor:
+    """Images [B, H, W, C] as [B, W, H, C], or with their masks as [B, W, H, 2 C]."""
+    columns = tf.transpose(images, [0, 2, 1, 3])
+    return tf.concat(with_mask(columns, full_scale), axis=3) if masks else columns
+
+
+def with_mask(images: tf.Tensor, full_scale: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """(Images, 0 where nothing was measured; masks, full scale where something was), both of the images' dtype.
+
+    Nothing was measured where integers are 0, and where floats are not finite.
+    """
+    there = tf.math.is_finite(images) if images.dtype.is_floating else images > 0
+    nothing = tf.zeros((), images.dtype)
+    return tf.where(there, images, nothing), tf.where(there, tf.cast(full_scale, images.dtype), nothing)
 
 
 def _block_length(size_out: int) -> int:

@@ -87,21 +87,21 @@ def test_holes_cover_what_the_policy_says():
     share = []
     for most in (0.1, 0.2, 0.4):
         policy = Policy(holes=1.0, hole_share=(most, most))
-        left = gap_ops.holes(tf.ones([400, 32, 32, 1], tf.bool), some_draws(400), policy, key(400))
+        left = gap_ops.holes(tf.ones([400, 1, 32, 32], tf.bool), some_draws(400), policy, key(400))
         share.append(1 - np.mean(left))
         assert share[-1] <= most
     assert share[0] < share[1] < share[2] and share[0] > 0.05  # they overlap, and reach beyond the view
-    none = gap_ops.holes(tf.ones([9, 8, 8, 1], tf.bool), some_draws(9), Policy(holes=0.0), key(9))
+    none = gap_ops.holes(tf.ones([9, 1, 8, 8], tf.bool), some_draws(9), Policy(holes=0.0), key(9))
     assert np.all(none)
 
 
 def test_edges_are_what_erosion_takes():
-    depth = np.full((1, 9, 9, 1), 0.5, np.float32)
-    depth[0, :, 5:] = 0.8
+    depth = np.full((1, 1, 9, 9), 0.5, np.float32)
+    depth[..., 5:] = 0.8
     measured = np.ones_like(depth, bool)
-    measured[0, 0, 0] = False
+    measured[..., 0, 0] = False
     policy = Policy(erosion=1.0)
-    left = gap_ops.eroded(tf.constant(depth), tf.constant(measured), some_draws(1), policy).numpy()[0, ..., 0]
+    left = gap_ops.eroded(tf.constant(depth), tf.constant(measured), some_draws(1), policy).numpy()[0, 0]
     taken = {(int(i), int(j)) for i, j in np.argwhere(~left)}
     assert taken == {(0, 0), (0, 1), (1, 0), (1, 1)} | {(i, j) for i in range(9) for j in (4, 5)}
 

@@ -14,7 +14,7 @@ BATCH = 64
 
 
 def images(channels=4, low=0.3, high=0.6):
-    return tf.constant(np.random.default_rng(0).uniform(low, high, (BATCH, 16, 16, channels)), tf.float32)
+    return tf.constant(np.random.default_rng(0).uniform(low, high, (BATCH, channels, 16, 16)), tf.float32)
 
 
 def test_gain_and_shift_are_the_same_for_all_channels():
@@ -36,16 +36,16 @@ def test_gamma_is_one_power_of_all_values():
 
 
 def test_a_bias_field_is_smooth_and_bounded():
-    field = value_ops.bias_field(tf.fill([BATCH, 32, 32, 1], 0.5), some_draws(BATCH), 0.4).numpy() / 0.5
+    field = value_ops.bias_field(tf.fill([BATCH, 1, 32, 32], 0.5), some_draws(BATCH), 0.4).numpy() / 0.5
     assert np.exp(-0.4) <= field.min() < 0.9 and 1.1 < field.max() <= np.exp(0.4)
-    assert np.abs(np.diff(field, axis=1)).max() < 0.05 < np.ptp(field, axis=(1, 2)).max()
+    assert np.abs(np.diff(field, axis=2)).max() < 0.05 < np.ptp(field, axis=(2, 3)).max()
 
 
 def test_channels_are_dropped_with_their_probability_and_one_stays():
     x = images(channels=5)
-    left = value_ops.channel_drop(x, key(BATCH), 0.4).numpy().any(axis=(1, 2))
+    left = value_ops.channel_drop(x, key(BATCH), 0.4).numpy().any(axis=(2, 3))
     assert 0.5 < left.mean() < 0.7 and left.any(axis=1).all()
-    assert value_ops.channel_drop(x, key(BATCH), 1.0).numpy().any(axis=(1, 2)).sum() == BATCH
+    assert value_ops.channel_drop(x, key(BATCH), 1.0).numpy().any(axis=(2, 3)).sum() == BATCH
     one = images(channels=1)
     np.testing.assert_array_equal(value_ops.channel_drop(one, key(BATCH), 1.0), one)
 
@@ -53,20 +53,20 @@ def test_channels_are_dropped_with_their_probability_and_one_stays():
 def test_channels_have_gains_of_their_own_or_become_their_mean():
     x = images()
     gain = value_ops.channel_gain(x, key(BATCH), 0.4).numpy() / x.numpy()
-    np.testing.assert_allclose(gain, gain[:, :1, :1] * np.ones_like(gain), rtol=1e-4)
-    assert 0.6 <= gain.min() < 0.7 and 1.3 < gain.max() <= 1.4 and np.ptp(gain[:, 0, 0], axis=1).min() > 0.01
+    np.testing.assert_allclose(gain, gain[..., :1, :1] * np.ones_like(gain), rtol=1e-4)
+    assert 0.6 <= gain.min() < 0.7 and 1.3 < gain.max() <= 1.4 and np.ptp(gain[..., 0, 0], axis=1).min() > 0.01
     y = value_ops.channel_mean(x, some_draws(BATCH), 0.5).numpy()
-    same = np.ptp(y, axis=3).max(axis=(1, 2)) < 1e-6
+    same = np.ptp(y, axis=1).max(axis=(1, 2)) < 1e-6
     assert 0.3 < same.mean() < 0.7
-    np.testing.assert_allclose(y[same][..., 0], x.numpy()[same].mean(axis=3), atol=1e-6)
+    np.testing.assert_allclose(y[same][:, 0], x.numpy()[same].mean(axis=1), atol=1e-6)
     np.testing.assert_array_equal(y[~same], x.numpy()[~same])
 
 
 def test_noise_is_a_share_of_each_channels_own_spread():
     """Bands that differ a hundredfold get noise that differs a hundredfold."""
-    x = 0.5 + (images(channels=3) - 0.45) * [1.0, 0.1, 0.01]
+    x = 0.5 + (images(channels=3) - 0.45) * np.reshape([1.0, 0.1, 0.01], (3, 1, 1))
     added = value_ops.own_noise(x, tf.fill([BATCH], 0.2), None, key(BATCH)) - x
-    share = tf.math.reduce_std(added, axis=[1, 2]) / tf.math.reduce_std(x, axis=[1, 2])
+    share = tf.math.reduce_std(added, axis=[2, 3]) / tf.math.reduce_std(x, axis=[2, 3])
     np.testing.assert_allclose(np.mean(share, axis=0), 0.2, rtol=0.03)
 
 
