@@ -65,7 +65,7 @@ def tiff_pixels(encoded: bytes) -> np.ndarray:
         height, width = tags[HEIGHT], tags[WIDTH]
     if refusal:
         raise UserError(refusal)
-    check_pixels(height * width)
+    check_pixels(height * width, kinds.samples(tags) * (1 + (max(tags.get(BITS, (1,))) > 8)))
     with kinds.damage_told():
         if tags.get(COMPRESSION, 1) in (JPEG, *FAX):
             return _rendered(encoded)
