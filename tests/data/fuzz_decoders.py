@@ -123,6 +123,7 @@ def _images() -> Callable[[bytes], str]:
     import ssl_keras  # isort: skip  # first: sets the environment that TensorFlow reads
     import tensorflow as tf
 
+    from ssl_keras.data.apart.pool import CrashError
     from ssl_keras.data.formats.decode import decode, to_canvas
     from ssl_keras.data.formats.transcode import decodable
     from ssl_keras.data.reasons import encoded_reason
@@ -145,6 +146,8 @@ def _images() -> Callable[[bytes], str]:
         served = outcome(data)
         try:
             given = decodable(data)
+        except CrashError:
+            raise
         except ValueError:
             return served
         return served if given == data else outcome(given)

@@ -34,6 +34,10 @@ class CrashError(UserError):
     """The decoder did not survive the file."""
 
 
+class EndedError(OSError):
+    """The process was ended from outside, or has waited for too long: worth another try."""
+
+
 def call(function: Callable, *arguments: Any, size: int = 0, most: int = 0) -> Any:
     """What a function gives, called in another process.
 
@@ -45,7 +49,7 @@ def call(function: Callable, *arguments: Any, size: int = 0, most: int = 0) -> A
 
     Raises:
         CrashError: it crashed, or took too long.
-        OSError: the process was ended from outside, or has waited for too long: worth another try.
+        EndedError: the process was ended from outside, or has waited for too long.
         Exception: whatever the function raises.
     """
     seconds = SECONDS + size / BYTES_PER_SECOND
@@ -91,7 +95,7 @@ class _Worker:
     def _why(self, status: int, seconds: float) -> Exception:
         if -status in OUTSIDE:
             told = "took too long by the clock" if -status == signal.SIGALRM else f"was ended by signal {-status}"
-            return OSError(f"the process that decodes it {told}: the machine may lack memory, or be too busy")
+            return EndedError(f"the process that decodes it {told}: the machine may lack memory, or be too busy")
         if -status == signal.SIGPROF:
             return CrashError(f"the decoder took longer than {seconds:.0f} seconds on it: save the file anew")
         how = f"signal {-status}, {signal.Signals(-status).name}" if status < 0 else f"status {status}"

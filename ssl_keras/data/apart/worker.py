@@ -4,6 +4,7 @@ It imports no TensorFlow. It ends when its socket is closed, so it never outlive
 the system ends it, in native code too, where a call takes too long.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -20,19 +21,24 @@ STATM = "/proc/self/statm"
 
 
 def main(descriptor: int) -> None:
-    connection = socket.socket(fileno=descriptor)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the parent decides when to end
         signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGPROF, signal.SIGALRM):  # which the thread that started this process may have held off
+        signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(EOFError, OSError):  # of the socket: the parent has ended, or needs this process no more
+        _serve(socket.socket(fileno=descriptor))
+    os._exit(0)  # without the time that libraries take to be torn down
+
+
+def _serve(connection: socket.socket) -> None:
     wire.send(connection, "ready")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for standard in (1, 2):  # decoders print what they think of damaged files
         os.dup2(nowhere, standard)
     while True:
-        try:
-            module, path, name, arguments, (seconds, wall, room) = wire.receive(connection)
-        except (EOFError, OSError):
-            os._exit(0)  # without the time that libraries take to be torn down
+        module, path, name, arguments, (seconds, wall, room) = wire.receive(connection)
         _limit(seconds, wall, room)
         try:
             answer = True, getattr(_module(module, path), name)(*arguments)
@@ -41,10 +47,7 @@ def main(descriptor: int) -> None:
         except Exception as error:
             answer = False, error
         _limit(0, 0, None)
-        try:
-            wire.send(connection, answer)
-        except OSError:
-            os._exit(0)
+        wire.send(connection, answer)
         del answer
 
 

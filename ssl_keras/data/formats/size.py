@@ -58,7 +58,7 @@ def _megapixels(pixels: int) -> str:
 def check_size(encoded: bytes) -> None:
     """Raises UserError for an encoded image, TIFF aside, that is larger than the limit or than TensorFlow decodes."""
     try:
-        height, width, values = _claimed(encoded)
+        height, width, values = claimed(encoded)
     except Exception:
         return  # what is wrong with it shows when it is decoded
     pixels, is_jpeg = height * width, encoded[:2] == b"\xff\xd8"
@@ -74,7 +74,7 @@ def check_size(encoded: bytes) -> None:
         raise UserError(TOO_LARGE)
 
 
-def _claimed(encoded: bytes) -> tuple[int, int, int]:
+def claimed(encoded: bytes) -> tuple[int, int, int]:
     """Height, width and values of a pixel that a header claims."""
     if encoded[8:12] == b"WEBP":  # for which Pillow would make room at once
         return _webp(encoded)

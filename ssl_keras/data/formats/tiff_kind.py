@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from ssl_keras.data.apart import pool
 from ssl_keras.errors import UserError
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two: BigTIFF
@@ -45,6 +46,8 @@ def damage_told() -> Iterator[None]:
     """Whatever a damaged file makes fail, as a UserError in words."""
     try:
         yield
+    except (pool.CrashError, pool.EndedError):
+        raise
     except KeyError as error:
         raise UserError(f"damaged TIFF: it lacks the tag {error}") from None
     except (ValueError, OSError, SyntaxError, TypeError, IndexError, OverflowError, MemoryError, struct.error) as error:
