@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from tests.data.mutations import GROUPS, SEEDS, member, mutated
 
 MODULE = "tests.data.fuzz_decoders"
 HANG_SECONDS = 10  # of the processor's time
-SILENT_SECONDS = 120  # of the wall clock, on a machine that may be busy
+SILENT_SECONDS = 600  # of the wall clock, on a machine that may be busy
 MEMORY_BYTES = 12 * 2**30  # address space; TensorFlow's libraries and threads take half of it
 MALLOC_CHECK = "/usr/lib/x86_64-linux-gnu/libc_malloc_debug.so.0"
 READERS = {"tiff_measured": ("tiff", ".tif"), "nifti_gz": ("nifti", ".nii.gz"), "nifti": ("nifti", ".nii")}
@@ -90,8 +91,11 @@ def _run_worker(result: Result, start: int) -> int:
                 _count(result, report)
     if worker.wait() == 0:
         return result.count
-    result.crashes.append(number + 1)
-    result.signals.append(worker.returncode)
+    if worker.returncode == -signal.SIGPROF:
+        result.hangs.append(number + 1)
+    else:
+        result.crashes.append(number + 1)
+        result.signals.append(worker.returncode)
     return number + 2
 
 
@@ -203,6 +207,7 @@ def _work(form: str, seed: int, start: int, stop: int) -> None:
         for number in range(start, stop):
             data = mutated(form, seed, number)
             began = time.process_time()
+            signal.setitimer(signal.ITIMER_PROF, 3 * HANG_SECONDS)  # ends a hang in native code
             try:
                 found = ways[member(form, number)](data)
             except Exception as error:

@@ -132,12 +132,12 @@ def _stored(encoded: bytes, tags: ImageFileDirectory_v2) -> np.ndarray:
     height, width = tags[HEIGHT], tags[WIDTH]
     is_tiled = TILES in tags
     if is_tiled:
-        across, block_height, block_width = -(-width // tags[TILE_WIDTH]), tags[TILE_HEIGHT], tags[TILE_WIDTH]
+        block_height, block_width = tags[TILE_HEIGHT], tags[TILE_WIDTH]
     else:
-        across, block_height, block_width = 1, min(tags.get(STRIP_HEIGHT, height), height), width
-    if block_height * block_width > max(height * width, LARGEST_TILE):
-        raise UserError(f"it has tiles of {block_width} x {block_height}")
-    down = -(-height // block_height)
+        block_height, block_width = min(tags.get(STRIP_HEIGHT, height), height), width
+    if min(block_height, block_width) < 1 or block_height * block_width > max(height * width, LARGEST_TILE):
+        raise UserError(f"it has strips or tiles of {block_width} x {block_height}")
+    across, down = -(-width // block_width), -(-height // block_height)
     planes = count if tags.get(PLANAR, 1) == 2 else 1
     row_bytes = -(-block_width * (count // planes) * bits // 8)
     # The rows that the blocks hold: of the last strip, only those of the image.
