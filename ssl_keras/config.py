@@ -68,7 +68,7 @@ class Config:
         "leave out tiles with nothing on them: whose spread is below this share of that of tiles with much; 0: none",
         least=0, most=1)
     max_image_bytes: int = setting(2**30, "data",
-        "a file of measurements whose header claims more for an image counts as unreadable, before it is decoded",
+        "an image whose header claims more bytes of pixels counts as unreadable, before it is decoded",
         least=1)
     max_bad_fraction: float = setting(0.01, "data", "stop when more than this share of the files cannot be read",
         least=0)

@@ -13,7 +13,7 @@ FLOORS = [
     ["words"],
     ["files", "interrupts", "machine", "progress", "registry", "resolution"],
     ["startup"],
-    ["console", "run_folder", "distribute", "settings"],
+    ["console", "run_folder", "distribute", "settings", "data.apart"],
     ["data.formats", "data.folders", "data.scenes", "data.reading"],
     ["data.axes", "data.ranges", "data.tiling", "data.values"],
     ["data.readers"],

@@ -32,7 +32,7 @@ def open_training_source(config: Config, method_class: type) -> Source:
 
 def read_as(config: Config) -> None:
     """Tells the readers of this process what the settings ask of them."""
-    size.set_limit(config.max_megapixels)
+    size.set_limit(config.max_megapixels, config.max_image_bytes)
     measured.use(ReadOptions(config.pages, config.slices, config.max_image_bytes))
     folder.use(folder.Cut(config.channels_from, config.tile, config.tile_spread, config.invalid))
 

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ssl_keras.data.apart.pool import CrashError
 from ssl_keras.data.formats.decode import LUMA
 from ssl_keras.data.formats.look import are_gray, is_gray
 from ssl_keras.data.formats.tiff_kind import is_tiff, why_not_plain
-from ssl_keras.data.readers import REGISTRY
+from ssl_keras.data.readers import REGISTRY, guarded
 from ssl_keras.data.readers.contract import Facts, NoPictureError, Picture, ReadOptions
 from ssl_keras.errors import UserError
 from ssl_keras.progress import Bar
@@ -29,6 +30,11 @@ def use(options: ReadOptions) -> None:
     """Sets what every reader of this process is asked from now on."""
     global _options
     _options = options
+
+
+def options() -> ReadOptions:
+    """What every reader of this process is asked."""
+    return _options
 
 
 class Row(NamedTuple):
@@ -59,13 +65,14 @@ class Measured:
     def __init__(self, paths: Sequence[Path], names: Sequence[str]):
         self.paths, self._readers = list(paths), {name: REGISTRY.load(name) for name in set(names)}
         self._names = list(names)
+        self._crashed: dict[Row, str] = {}  # by which image a decoder crashed, and how: it would do so in each epoch
         self._facts: list[Facts | None] = []
         self.rows: list[Row] = []
         empty, said = [], {}
         with Bar("looking at files", len(self.paths)) as bar:
             for file, path in enumerate(self.paths):
                 try:
-                    facts = self._reader(file).facts(str(path), _options)
+                    facts = guarded.facts(self._reader(file), str(path), _options)
                 except NoPictureError as error:
                     facts, count = None, 0
                     empty.append(f"{path.name}: {error}")
@@ -121,7 +128,14 @@ class Measured:
         Raises:
             UserError: it cannot be read; the message says why.
         """
-        return self._reader(row.file).read(str(self.paths[row.file]), row.number, _options)
+        if row in self._crashed:
+            raise UserError(self._crashed[row])
+        path, known = str(self.paths[row.file]), self._facts[row.file]
+        try:
+            return guarded.read(self._reader(row.file), path, row.number, _options, known)
+        except CrashError as error:
+            self._crashed[row] = str(error)
+            raise
 
     def facts(self, file: int) -> Facts | None:
         """What the header of a file says; None: it cannot be read, or holds no picture."""

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image
 
+from ssl_keras.data.apart import pool
+from ssl_keras.data.formats.size import claimed
 from ssl_keras.data.source import Source
 from ssl_keras.words import shown
 
@@ -103,10 +105,16 @@ def _why_not(name: str, encoded: bytes) -> str:
     if name in ENDS and not encoded.rstrip(b"\0").endswith(ENDS[name]):
         return f"truncated {name}"
     try:
-        Image.open(io.BytesIO(encoded)).load()
+        height, width, _ = claimed(encoded)
+        pool.call(_load, encoded, size=4 * height * width)
     except Exception:
         return f"damaged {name}"
     return f"{name} of a kind that TensorFlow does not decode: save it as PNG"
+
+
+def _load(encoded: bytes) -> None:
+    """Decodes an image, or raises whatever Pillow does."""
+    Image.open(io.BytesIO(encoded)).load()
 
 
 def _jpeg_kind(encoded: bytes) -> str | None:

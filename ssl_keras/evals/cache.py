@@ -28,11 +28,11 @@ class FeatureCache:
 
     Args:
         folder: made where it is missing; any file in it may be deleted.
-        max_megapixels: larger images are not read, see `Config`.
+        max_megapixels, max_image_bytes: larger images are not read, see `Config`.
     """
 
-    def __init__(self, folder: str, max_megapixels: float):
-        self.folder, self.max_megapixels = folder, max_megapixels
+    def __init__(self, folder: str, max_megapixels: float, max_image_bytes: int = 2**30):
+        self.folder, self.limits = folder, [max_megapixels, max_image_bytes]
         self._hashes: dict[int, tuple[Canvases, str]] = {}
         self._said, self._writes = False, True
 
@@ -98,7 +98,7 @@ class FeatureCache:
     def _images_hash(self, canvases: Canvases | StreamedCanvases) -> str:
         """Of images in memory: their pixels and true sizes. Of streamed ones: what tells that a file is another."""
         if isinstance(canvases, StreamedCanvases):
-            return _hash_of([*_spec(canvases), self.max_megapixels, _source_hash(canvases.source)])
+            return _hash_of([*_spec(canvases), *self.limits, _source_hash(canvases.source)])
         if id(canvases) not in self._hashes:
             arrays = (np.ascontiguousarray(array) for array in (canvases.images, canvases.sizes))
             self._hashes[id(canvases)] = canvases, _hash_of([*_spec(canvases), *map(_bytes_hash, arrays)])

@@ -62,7 +62,8 @@ class Data:
         if labeled:
             splits.check_classes(self.train)
         self.dtype, self.crop, self.weights = dtype, crop, weights or {}
-        self.cache = FeatureCache(feature_cache, config.max_megapixels) if feature_cache else None
+        limits = config.max_megapixels, config.max_image_bytes
+        self.cache = FeatureCache(feature_cache, *limits) if feature_cache else None
         self.kept: dict[str, Images | None] = dict.fromkeys(keep)
         self.config, _ = resolve(config, self.train, methods.load(config.method))
         self.canvases: dict[CanvasSpec, tuple] = {}

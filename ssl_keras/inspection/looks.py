@@ -17,7 +17,7 @@ from ssl_keras import machine
 from ssl_keras.data import reasons
 from ssl_keras.data.formats.decode import decode
 from ssl_keras.data.formats.tiff_kind import is_tiff
-from ssl_keras.data.readers import REGISTRY
+from ssl_keras.data.readers import REGISTRY, guarded
 from ssl_keras.data.readers.contract import Facts, ReadOptions
 from ssl_keras.data.source import Source
 from ssl_keras.data.stacks import ordinary_or_measured
@@ -121,7 +121,7 @@ class Reader:
 def _facts(path: str, options: ReadOptions) -> Facts | None:
     """What the header of a file of measurements says; None: not known by that name."""
     try:
-        return REGISTRY.load(ordinary_or_measured(path)).facts(path, options)
+        return guarded.facts(REGISTRY.load(ordinary_or_measured(path)), path, options)
     except (ValueError, OSError):
         return None
 

@@ -1,6 +1,7 @@
 """TIFF of every kind: the right pixels, or the reason why not."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -21,6 +22,12 @@ LAYOUTS = {
     "planes": {"planar": True, "rows": 7},
     "planes of tiles": {"planar": True, "tile": (32, 16)},
 }
+
+
+def without(data, tag):
+    """The file with 0 as the value of a tag."""
+    at = data.rindex(struct.pack("<HHI", tag, 3, 1)) + 8
+    return data[:at] + b"\0\0" + data[at + 2 :]
 
 
 def numbers(bits, count=1, height=21, width=37):
@@ -205,6 +212,8 @@ def test_several_pages_are_refused_and_a_smaller_copy_is_none():
         (tiff(numbers(8), 8, GRAY, packing=LZW).replace(b"\x80", b"\xff"), "damaged TIFF"),
         (tiff(numbers(8), 8, PALETTE), "damaged TIFF: it lacks the tag 320"),
         (file_of(b"", {256: (4,), 257: (4,), 258: (8,)}, {}), "damaged TIFF: it lacks the tag 273"),
+        (without(tiff(numbers(8), 8, GRAY), 278), r"damaged TIFF: it has strips or tiles of \d+ x 0"),
+        (without(tiff(numbers(8), 8, GRAY, tile=(16, 16)), 322), "damaged TIFF: it has strips or tiles of 0 x 16"),
         (b"II*\0\x08\0\0\0", "damaged TIFF"),
         (b"II*\0", "damaged TIFF"),
     ],

@@ -17,18 +17,19 @@ TOO_LARGE = (
     f"the header claims more than {MOST_PIXELS:,} pixels, or more than so short a file can hold: "
     "save it smaller, or as tiles"
 )
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")  # a TIFF's size is looked at where its tags are
+FORMATS = ("JPEG", "PNG", "GIF", "BMP")  # a TIFF's size is looked at where its tags are
 
 # Pillow's own limit, of bytes and not of pixels where a TIFF is unpacked, would refuse images below this one.
 Image.MAX_IMAGE_PIXELS = None
 
-_limit = LARGEST
+_limit, _most_bytes = LARGEST, 2**30
 
 
-def set_limit(megapixels: float) -> None:
-    """Sets what every reader of this process refuses from now on, `--max_megapixels`: more than so many."""
-    global _limit
-    _limit = megapixels
+def set_limit(megapixels: float, image_bytes: int = 2**30) -> None:
+    """Sets what every reader of encoded images in this process refuses from now on: more than `--max_megapixels`, and
+    more bytes of pixels than `--max_image_bytes`."""
+    global _limit, _most_bytes
+    _limit, _most_bytes = megapixels, image_bytes
 
 
 def may_hold(height, width, length):
@@ -40,10 +41,14 @@ def may_hold(height, width, length):
     return (pixels <= MOST_PIXELS) & ((pixels <= FREE_PIXELS) | (pixels <= PIXELS_PER_BYTE * length))
 
 
-def check_pixels(pixels: int) -> None:
-    """Raises UserError for an image of too many pixels."""
+def check_pixels(pixels: int, each: int = 1) -> None:
+    """Raises UserError for an image of too many pixels, or of too many bytes; `each`: bytes of a pixel."""
     if pixels > _limit * 1e6:
         raise UserError(f"too large: {_megapixels(pixels)}, more than --max_megapixels={_limit:g}")
+    if pixels * each > _most_bytes:
+        raise UserError(
+            f"too large: its header claims {pixels * each / 2**20:,.0f} MiB, more than --max_image_bytes={_most_bytes}"
+        )
 
 
 def _megapixels(pixels: int) -> str:
@@ -53,12 +58,12 @@ def _megapixels(pixels: int) -> str:
 def check_size(encoded: bytes) -> None:
     """Raises UserError for an encoded image, TIFF aside, that is larger than the limit or than TensorFlow decodes."""
     try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-            height, width, values, is_jpeg = *image.size[::-1], len(image.getbands()), encoded[:2] == b"\xff\xd8"
+        height, width, values = claimed(encoded)
     except Exception:
         return  # what is wrong with it shows when it is decoded
-    pixels = height * width
-    check_pixels(pixels)
+    pixels, is_jpeg = height * width, encoded[:2] == b"\xff\xd8"
+    is_deep = encoded[:4] == b"\x89PNG" and encoded[24] == 16  # which Pillow does not tell of colors
+    check_pixels(pixels, values * (1 + is_deep))
     if is_jpeg and pixels * values > JPEG_VALUES:
         most = JPEG_VALUES / values / 1e6
         raise UserError(
@@ -67,3 +72,22 @@ def check_size(encoded: bytes) -> None:
         )
     if not may_hold(height, width, len(encoded)):
         raise UserError(TOO_LARGE)
+
+
+def claimed(encoded: bytes) -> tuple[int, int, int]:
+    """Height, width and values of a pixel that a header claims."""
+    if encoded[8:12] == b"WEBP":  # for which Pillow would make room at once
+        return _webp(encoded)
+    with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+        return *image.size[::-1], len(image.getbands())
+
+
+def _webp(encoded: bytes) -> tuple[int, int, int]:
+    """As `headers.sound_webp` has it; 4 values where there may be an alpha."""
+    kind, number = encoded[12:16], lambda at, size: int.from_bytes(encoded[at : at + size], "little")
+    if kind == b"VP8X":
+        return number(27, 3) + 1, number(24, 3) + 1, 3 + (encoded[20] >> 4 & 1)
+    if kind == b"VP8L":
+        packed = number(21, 4)
+        return (packed >> 14) % 2**14 + 1, packed % 2**14 + 1, 3 + (packed >> 28 & 1)
+    return number(28, 2) % 2**14, number(26, 2) % 2**14, 3

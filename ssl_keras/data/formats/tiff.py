@@ -5,6 +5,8 @@ TIFF holds pixels of any kind (TIFF 6.0, Adobe 1992; BigTIFF; Adobe's Technical 
 * What is stored as it is or packed without loss is unpacked to bytes, and the bytes become pixels here. libtiff
   unpacks, by way of Pillow, told that they are an 8-bit gray image: Pillow itself drops half of a 16-bit color's bits.
 * Fax pages and JPEG tiles are decoded by Pillow, to 8 bits.
+
+Either way libtiff runs in a process of its own, where a crash costs one file.
 """
 
 import io
@@ -14,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from ssl_keras.data.apart import pool
 from ssl_keras.data.formats import tiff_kind as kinds
 from ssl_keras.data.formats.size import check_pixels
 from ssl_keras.data.formats.tiff_kind import (
@@ -65,10 +68,10 @@ def tiff_pixels(encoded: bytes) -> np.ndarray:
         height, width = tags[HEIGHT], tags[WIDTH]
     if refusal:
         raise UserError(refusal)
-    check_pixels(height * width)
+    check_pixels(height * width, kinds.samples(tags) * (1 + (max(tags.get(BITS, (1,))) > 8)))
     with kinds.damage_told():
         if tags.get(COMPRESSION, 1) in (JPEG, *FAX):
-            return _rendered(encoded)
+            return pool.call(_rendered, encoded, size=height * width * 3)
         return _decoded(encoded, tags)
 
 
@@ -129,12 +132,12 @@ def _stored(encoded: bytes, tags: ImageFileDirectory_v2) -> np.ndarray:
     height, width = tags[HEIGHT], tags[WIDTH]
     is_tiled = TILES in tags
     if is_tiled:
-        across, block_height, block_width = -(-width // tags[TILE_WIDTH]), tags[TILE_HEIGHT], tags[TILE_WIDTH]
+        block_height, block_width = tags[TILE_HEIGHT], tags[TILE_WIDTH]
     else:
-        across, block_height, block_width = 1, min(tags.get(STRIP_HEIGHT, height), height), width
-    if block_height * block_width > max(height * width, LARGEST_TILE):
-        raise UserError(f"it has tiles of {block_width} x {block_height}")
-    down = -(-height // block_height)
+        block_height, block_width = min(tags.get(STRIP_HEIGHT, height), height), width
+    if min(block_height, block_width) < 1 or block_height * block_width > max(height * width, LARGEST_TILE):
+        raise UserError(f"it has strips or tiles of {block_width} x {block_height}")
+    across, down = -(-width // block_width), -(-height // block_height)
     planes = count if tags.get(PLANAR, 1) == 2 else 1
     row_bytes = -(-block_width * (count // planes) * bits // 8)
     # The rows that the blocks hold: of the last strip, only those of the image.
@@ -186,9 +189,13 @@ def _unpacked(
     else:
         fields |= {STRIP_HEIGHT: rows[0], STRIPS: offsets[:-1], STRIP_BYTES: np.diff(offsets)}
     file = _file(b"".join(blocks), fields)
-    image = np.asarray(Image.open(io.BytesIO(file)))
+    image = pool.call(_by_pillow, file, size=row_bytes * across * sum(rows))
     edges = np.cumsum(rows)[:-1]
     return [part for row in np.split(image, edges) for part in np.split(row, across, 1)]
+
+
+def _by_pillow(file: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(file)))
 
 
 def _file(body: bytes, fields: dict[int, int | np.ndarray]) -> bytes:

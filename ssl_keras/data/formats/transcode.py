@@ -8,8 +8,9 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
+from ssl_keras.data.apart import pool
 from ssl_keras.data.formats.bmp import is_plain, read_bmp
-from ssl_keras.data.formats.size import check_size
+from ssl_keras.data.formats.size import check_size, claimed
 from ssl_keras.data.formats.tiff import tiff_pixels
 from ssl_keras.data.formats.tiff_kind import is_tiff
 from ssl_keras.errors import UserError
@@ -26,10 +27,10 @@ def decodable(encoded: bytes) -> bytes:
     check_size(encoded)
     if not needs_python(encoded):
         return encoded
-    name, read = ("BMP", read_bmp) if encoded[:2] == b"BM" else ("WebP", _first_webp_frame)
+    name, read = ("BMP", read_bmp) if encoded[:2] == b"BM" else ("WebP", _webp_apart)
     try:
         return _as_png(read(encoded))
-    except ValueError:
+    except (ValueError, pool.EndedError):
         raise
     except Exception as error:  # libraries raise whatever a damaged file leads them to
         raise UserError(f"damaged {name}: {str(error) or type(error).__name__}") from None
@@ -40,6 +41,11 @@ def needs_python(encoded: bytes) -> bool:
     if encoded[:2] == b"BM":
         return not is_plain(encoded)
     return is_tiff(encoded) or (encoded[8:16] == b"WEBPVP8X" and len(encoded) > 20 and encoded[20] & 2 != 0)
+
+
+def _webp_apart(encoded: bytes) -> np.ndarray:
+    height, width, _ = claimed(encoded)
+    return pool.call(_first_webp_frame, encoded, size=4 * height * width)
 
 
 def _first_webp_frame(encoded: bytes) -> np.ndarray:

@@ -4,6 +4,8 @@ A reader, NAME.py, has
 
 - `ENDINGS`, what its files' names end with, in lower case, such as (".nii", ".nii.gz"); () where it is asked by name;
 - `PACKAGES`, what pip must have installed for it; () where nothing more is needed;
+- `NATIVE`, which of "facts" and "read" run native code that may crash on a damaged file: `guarded` calls these in a
+  process of their own; () where all is Python and numpy;
 - `is_one(head) -> bool`: whether a file that begins with these 4,096 bytes is of its kind;
 - `facts(path, options) -> contract.Facts`: what its header says; no picture is decoded;
 - `read(path, number, options) -> contract.Picture`: one of its pictures, 0 <= number < facts.count.
@@ -24,6 +26,7 @@ BESIDE = (
     "dicom_frames",
     "dicom_header",
     "dicom_tables",
+    "guarded",
     "tiff_axes",
     "tiff_directory",
     "tiff_values",

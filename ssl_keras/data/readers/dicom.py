@@ -23,6 +23,7 @@ from ssl_keras.errors import UserError
 
 ENDINGS = (".dcm", ".dicom", ".ima")
 PACKAGES = ("pydicom",)
+NATIVE = ("read",)  # libjpeg, OpenJPEG, CharLS: a header is parsed by pydicom alone
 LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT")  # whose length has 4 bytes
 SHORT = b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
 

@@ -17,6 +17,7 @@ from ssl_keras.errors import UserError
 
 ENDINGS = (".exr",)
 PACKAGES = ("OpenEXR",)
+NATIVE = ("read",)  # a header is read here
 MAGIC = b"v/1\x01"
 FIRST = ("R", "G", "B", "Y", "Z")
 ALPHA = "A"

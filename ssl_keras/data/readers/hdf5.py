@@ -15,6 +15,7 @@ from ssl_keras.errors import UserError
 
 ENDINGS = (".h5", ".hdf5", ".he5")
 PACKAGES = ("h5py",)
+NATIVE = ("facts", "read")  # h5py is native throughout
 SEPARATOR = "::"
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MOST_DATASETS = 1_000

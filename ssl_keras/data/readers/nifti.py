@@ -6,9 +6,7 @@ is up (coronal, sagittal), the front is on the left (sagittal). Slices are count
 Further axes, such as time, are further volumes, all of whose slices follow; or, with pages="channels", channels.
 
 Values are those of scl_slope and scl_inter; NaN stays. One slice is read at a time; of a .nii.gz all that lies before
-it is unpacked each time, so to read many slices of large ones, gunzip them first.
-
-NIfTI-1 and -2: nifti.nimh.nih.gov. Orientation: nibabel.orientations.
+it is unpacked each time, so to read many slices of large ones, gunzip them first. NIfTI-1 and -2: nifti.nimh.nih.gov.
 """
 
 import contextlib
@@ -28,6 +26,7 @@ from ssl_keras.errors import UserError
 
 ENDINGS = (".nii", ".nii.gz")
 PACKAGES = ("nibabel",)
+NATIVE = ()
 GZIP = b"\x1f\x8b"
 HEADER = 540  # bytes: of NIfTI-2, whose header is the longer
 EXTENSIONS = 2**26  # bytes that may lie between header and voxels

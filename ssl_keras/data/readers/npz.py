@@ -21,6 +21,7 @@ from ssl_keras.errors import UserError
 
 ENDINGS = (".npz",)
 PACKAGES = ()
+NATIVE = ()
 SPLITS = ("train", "val", "test")
 FORMS = (("{}_images", "{}_labels"), ("x_{}", "y_{}"))  # images and labels of a split: MedMNIST, Keras
 LONGEST_HEADER = 16_384

@@ -15,6 +15,7 @@ from ssl_keras.errors import UserError
 
 ENDINGS = (".pfm",)
 PACKAGES = ()
+NATIVE = ()
 CHANNELS = {b"PF": 3, b"Pf": 1}
 HEADER = re.compile(rb"(PF|Pf)\s+(\d{1,9})\s+(\d{1,9})\s+([-+]?[\d.]{1,30}(?:[eE][-+]?\d{1,3})?)\s")
 LONGEST_HEADER = 128

@@ -17,6 +17,7 @@ from ssl_keras.errors import UserError
 
 ENDINGS = ()
 PACKAGES = ()
+NATIVE = ()  # TensorFlow is not imported in other processes
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"BM")
 
 

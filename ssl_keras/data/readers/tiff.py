@@ -19,6 +19,7 @@ from ssl_keras.errors import UserError
 
 ENDINGS = (".tif", ".tiff", ".btf", ".tf8")
 PACKAGES = ("tifffile", "imagecodecs")
+NATIVE = ("read",)  # imagecodecs; a directory is parsed by tifffile alone
 REDUCED, MASK = 1, 4  # bits of the tag NewSubfileType
 STACK, STACK_PLANES = 33628, 33629  # tags of MetaMorph
 SCALE = 33550  # GeoTIFF's tag of a pixel's size

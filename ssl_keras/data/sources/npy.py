@@ -1,7 +1,6 @@
 """An .npy file of one array as a source."""
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +63,9 @@ def _load(path: str | Path, mmap_mode: str | None = None) -> np.ndarray:
     """The array of an .npy file; UserError in words where there is none."""
     try:
         found = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
+    except OSError:
+        raise
+    except Exception as error:  # of any class: a damaged header is parsed as Python, a damaged archive as ZIP
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path} is not an .npy file of plain numbers: {reason}") from None
     if not isinstance(found, np.ndarray):
@@ -96,7 +97,7 @@ def _npy_labels(path: str, count: int) -> np.ndarray | None:
     beside = Path(path).with_suffix(".labels.npy")
     if not beside.is_file():
         return None
-    labels = _load(beside)
+    labels = _load(beside, mmap_mode="r")  # else room is made for whatever the header claims
     wanted = f"expected one whole number for each of {count} images"
     if labels.shape != (count,):
         advice = ""

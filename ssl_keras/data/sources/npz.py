@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from ssl_keras.data import measured
 from ssl_keras.data.readers import npz
-from ssl_keras.data.readers.contract import ReadOptions
 from ssl_keras.data.source import Source, Wanted
 from ssl_keras.errors import UserError
 
@@ -20,7 +20,7 @@ def open_source(path: str, wanted: Wanted) -> Source:
     """
     if not os.path.isfile(path):
         raise UserError(f"no file {path!r}: npz:PATH names one .npz file")
-    options = ReadOptions()
+    options = measured.options()
     try:
         counts, facts = npz.counts(path), npz.facts(path, options)
         scored = next((split for split in ("test", "val") if split in counts), None)
