@@ -10,8 +10,9 @@ import os
 from ssl_keras import methods, resolution
 from ssl_keras.data import ranges, sources, tiling
 from ssl_keras.data.folders import channel_files
+from ssl_keras.data.groups import names as group_names
 from ssl_keras.errors import UserError
-from ssl_keras.settings import Setting, kind_of, setting
+from ssl_keras.settings import Setting, check_micro_batches, kind_of, setting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,14 @@ class Config:
     max_image_bytes: int = setting(2**30, "data",
         "an image whose header claims more bytes of pixels counts as unreadable, before it is decoded",
         least=1)
+    group_by: str | None = setting(None, "data",
+        "which images belong together, such as those of a patient, and are never on both sides of a split: auto: as "
+        "tools.inspect_data sees them | dicom:patient | folder:N: the first N folders below --data; folder:-1: all "
+        "folders down to the file, folder:-2: all but the last one | a regular expression on the path below --data, "
+        "such as 'patient_[0-9]+' | none; copies join; unset: none, with a warning where groups are seen")
+    positives: str = setting("self", "data",
+        "which views attract each other: self: views of an image | group: every second view is of another image of its "
+        "group (--group_by), drawn anew in each epoch", choices=("self", "group"))
     max_bad_fraction: float = setting(0.01, "data", "stop when more than this share of the files cannot be read",
         least=0)
     max_megapixels: float = setting(178.0, "data",
@@ -186,7 +195,8 @@ class Config:
         lines = []
         for name, known in settings().items():
             mine, theirs = getattr(self, name), getattr(other, name)
-            if not known.changes_result or mine in (None, "auto") or mine == theirs:
+            is_open = mine in (None, "auto") and name != "group_by"  # which the data does not decide
+            if not known.changes_result or is_open or mine == theirs:
                 continue
             if name == "data":
                 same = sources.real(mine) == sources.real(theirs)
@@ -267,18 +277,9 @@ def check(config: Config) -> None:
             if not config.data.startswith("folder:"):
                 raise UserError(f"--{name} is for --data=folder:PATH, and the data is {config.data}: leave it out")
     resolution.parse(config.resolution_schedule)
+    group_names.check(config.group_by, config.positives == "group", config.data_service)
     if config.skip_nonfinite and config.steps_per_execution > 1:
         raise UserError("--skip_nonfinite looks at every step: leave --steps_per_execution at 1")
-
-
-def check_micro_batches(batch_size: int, micro_batch_size: int, replicas: int) -> None:
-    """Raises UserError where a batch does not go through `replicas` in equal pieces of `micro_batch_size`."""
-    if micro_batch_size > batch_size or batch_size % micro_batch_size:
-        raise UserError(
-            f"--micro_batch_size={micro_batch_size} must divide --batch_size={batch_size}; leave it out for no pieces"
-        )
-    if micro_batch_size % replicas:
-        raise UserError(f"--micro_batch_size={micro_batch_size} must be a multiple of the {replicas} replicas")
 
 
 def read_run(workdir: str) -> Config:

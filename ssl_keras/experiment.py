@@ -13,12 +13,13 @@ import ssl_keras
 from ssl_keras import distribute, files, machine, methods, run_folder, watching
 from ssl_keras.build.arguments import method_arguments
 from ssl_keras.build.data import load, open_training_source, resolve
-from ssl_keras.build.method import compiled_method
+from ssl_keras.build.method import check_positives, compiled_method
 from ssl_keras.build.precision import with_precision
 from ssl_keras.build.values import clipped
 from ssl_keras.config import Config, read_run
 from ssl_keras.data import identity
 from ssl_keras.data.canvases import batches
+from ssl_keras.data.canvases.partners import Partners
 from ssl_keras.data.canvases.pipeline import BadFilesError, stop_if_too_many
 from ssl_keras.data.source import Source
 from ssl_keras.encoders import file
@@ -45,6 +46,7 @@ def pretrain(config: Config) -> dict | None:
     """
     method_class = methods.load(config.method)
     arguments = method_arguments(config, method_class)
+    check_positives(config, method_class)
     done = finished_summary(config)
     if done:
         print(f"{config.workdir} is finished ({done['epochs']} epochs); nothing to do")
@@ -99,9 +101,12 @@ def alone_in(config: Config) -> Iterator[None]:
 def fit(config: Config, method: keras.Model, canvases, position: Position, watchers: list) -> None:
     """Trains from a position to the end."""
 
+    partners = Partners(canvases.groups, config.seed) if config.positives == "group" else None
+
     def rows(worker: int, workers: int) -> tf.data.Dataset:
+        shard = worker, workers
         return batches.train_batches(
-            canvases, config.batch_size, config.seed, start_step=position.step, shard=(worker, workers)
+            canvases, config.batch_size, config.seed, start_step=position.step, shard=shard, partners=partners
         )
 
     try:

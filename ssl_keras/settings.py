@@ -67,3 +67,13 @@ def kind_of(field: dataclasses.Field) -> type:
     """str, int, float, bool, or tuple for one that may be given several times; `int` for `int | None` too."""
     kind = typing.get_args(field.type)[0] if type(None) in typing.get_args(field.type) else field.type
     return typing.get_origin(kind) or kind
+
+
+def check_micro_batches(batch_size: int, micro_batch_size: int, replicas: int) -> None:
+    """Raises UserError where a batch does not go through `replicas` in equal pieces of `micro_batch_size`."""
+    if micro_batch_size > batch_size or batch_size % micro_batch_size:
+        raise UserError(
+            f"--micro_batch_size={micro_batch_size} must divide --batch_size={batch_size}; leave it out for no pieces"
+        )
+    if micro_batch_size % replicas:
+        raise UserError(f"--micro_batch_size={micro_batch_size} must be a multiple of the {replicas} replicas")

@@ -12,7 +12,7 @@ from ssl_keras import distribute, methods, optim, run_folder
 from ssl_keras.benchmarks import training, views
 from ssl_keras.build.method import jit_compile
 from ssl_keras.config import Config, settings
-from ssl_keras.data.canvases import pipeline
+from ssl_keras.data.canvases import partners, pipeline
 from ssl_keras.data.formats import decode, size
 from ssl_keras.data.readers import contract
 from ssl_keras.nn import backbones, norm, resnet, vit
@@ -26,6 +26,7 @@ CHOICES = {
     "lr_scaling": schedules.SCALINGS,
     "dtype": contract.DTYPES,
     "pages": contract.PAGES,
+    "positives": partners.POSITIVES,
     "stem": resnet.STEMS,
     "pool": vit.POOLS,
     "norm": norm.NORMS,

@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from ssl_keras.config import Config, check_micro_batches
+from ssl_keras.config import Config
+from ssl_keras.settings import check_micro_batches
 
 
 def test_flag_lines_give_the_same_settings_back():

@@ -42,7 +42,7 @@ def test_its_settings_are_known():
     old, new = ((OLD / "flags.txt").read_text().splitlines(), read_run(str(OLD)).flag_lines().splitlines())
     assert [line for line in new if line in old] == old
     since = {"--resolution_schedule=", "--stop_on_collapse=False", "--probe_every=1"}  # later ones, at their defaults
-    since |= {"--slices=axial", "--max_image_bytes=1073741824", "--fill=0"}
+    since |= {"--slices=axial", "--max_image_bytes=1073741824", "--fill=0", "--positives=self"}
     since |= {"--channels_from=", "--tile=", "--tile_spread=0.05"}
     before = {"--normalize=none", "--invalid=none"}  # not at theirs: its pixels were what their type can hold
     assert set(new) - set(old) == since | before

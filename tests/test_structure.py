@@ -18,7 +18,7 @@ FLOORS = [
     ["data.axes", "data.ranges", "data.tiling", "data.values"],
     ["data.readers"],
     ["data.source"],
-    ["data.reasons", "data.identity", "data.records", "data.labels", "data.measured"],
+    ["data.reasons", "data.identity", "data.records", "data.labels", "data.measured", "data.groups"],
     ["data.stacks", "data.tiles"],
     ["data.sources", "data.canvases"],
     ["data.splits"],

@@ -33,6 +33,7 @@ cli.define(
         "tile_spread",
         "max_image_bytes",
         "seed",
+        "group_by",
         "max_bad_fraction",
         "max_megapixels",
     ]
@@ -71,12 +72,6 @@ flags.DEFINE_multi_string(
 cli.define_path(
     "labels", None, "a CSV file with the columns path and label; unset: the labels of the data, such as class folders"
 )
-flags.DEFINE_string(
-    "group_by",
-    None,
-    "a regular expression on the images' paths, such as 'patient_[0-9]+': images with the same text in it are never on "
-    "both sides, training and test",
-)
 flags.DEFINE_integer("test_examples", None, "score only the first so many test images; unset: all")
 cli.define_options("eval", evals.REGISTRY)
 cli.define_path("feature_cache", None, "a folder in which features are kept, for later calls; unset: none")
@@ -98,7 +93,6 @@ def main():
         cli.options_from_flags(evals.REGISTRY),
         args.eval_crop,
         args.labels,
-        args.group_by,
         [sources.absolute(data) for data in args.probe_data],
         args.weights,
         args.feature_cache,

@@ -7,7 +7,7 @@ from absl import flags
 
 from ssl_keras import cli
 
-cli.define(["workdir", "data", "data_dir", "train_examples", "max_bad_fraction", "max_megapixels"])
+cli.define(["workdir", "data", "data_dir", "train_examples", "group_by", "max_bad_fraction", "max_megapixels"])
 flags.DEFINE_list(
     "against",
     [],

@@ -7,9 +7,12 @@ import numpy as np
 from ssl_keras.build.values import values_of, with_values
 from ssl_keras.config import Config
 from ssl_keras.data import measured, splits
+from ssl_keras.data.canvases import partners
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
 from ssl_keras.data.canvases.probe import probe
-from ssl_keras.data.formats import size
+from ssl_keras.data.formats import size as limits
+from ssl_keras.data.groups import both_sides
+from ssl_keras.data.groups.found import grouped
 from ssl_keras.data.readers.contract import ReadOptions
 from ssl_keras.data.source import Source
 from ssl_keras.data.sources import folder, open_source
@@ -22,17 +25,21 @@ CANVAS_MARGIN = 8 / 7  # 256 for views of 224: crops are resampled from a little
 def open_training_source(config: Config, method_class: type) -> Source:
     """All images of the data without their test part; for a method that needs labels, the labeled training part."""
     read_as(config)
+    size = config.canvas_size or config.image_size
     if method_class.needs_labels:
-        source, _, note = splits.train_and_test(config.data, config.data_dir, config.canvas_size or config.image_size)
+        source, test, note = splits.train_and_test(config.data, config.data_dir, size, group_by=config.group_by)
         print(note)
+        if config.group_by is None and (parted := both_sides.warning(source, test)):
+            print(parted)
     else:
-        source = open_source(config.data, "train", config.data_dir, config.canvas_size or config.image_size)
+        source = open_source(config.data, "train", config.data_dir, size)
+        (source,) = grouped([source], config.group_by)
     return splits.take(source, config.train_examples)
 
 
 def read_as(config: Config) -> None:
     """Tells the readers of this process what the settings ask of them."""
-    size.set_limit(config.max_megapixels, config.max_image_bytes)
+    limits.set_limit(config.max_megapixels, config.max_image_bytes)
     measured.use(ReadOptions(config.pages, config.slices, config.max_image_bytes))
     folder.use(folder.Cut(config.channels_from, config.tile, config.tile_spread, config.invalid))
 
@@ -66,6 +73,8 @@ def load(source: Source, spec: CanvasSpec, config: Config):
     )
     for remark in source.remarks:
         print(f"  {remark}")
+    if config.positives == "group":
+        print(partners.check(canvases))
     return canvases
 
 

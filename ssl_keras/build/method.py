@@ -9,12 +9,14 @@ from ssl_keras.build.arguments import literal
 from ssl_keras.build.data import channel_statistics, class_count
 from ssl_keras.build.optimizer import build_optimizer
 from ssl_keras.build.values import gaps_of
-from ssl_keras.config import Config, check_micro_batches
+from ssl_keras.config import Config
 from ssl_keras.data.canvases import batches
 from ssl_keras.errors import UserError
+from ssl_keras.methods.base import SSLModel, why_one_image
 from ssl_keras.nn import norm
 from ssl_keras.nn.backbones import build_backbone
 from ssl_keras.nn.multi_crop import at_size
+from ssl_keras.settings import check_micro_batches
 from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews
 
@@ -43,6 +45,7 @@ def compiled_method(config: Config, method_class: type, arguments: dict, canvase
     wanted = inspect.signature(method_class.__init__).parameters
     with normalization(config):
         method = method_class(backbone, views, **arguments, **{k: v for k, v in facts.items() if k in wanted})
+    check_positives(config, method, len(method.views.views))
     method.micro_batch_size = config.micro_batch_size
     method.check_batch(config.batch_size)
     method.compile(optimizer=build_optimizer(config, method, steps), jit_compile=jit_compile(config))
@@ -87,6 +90,22 @@ def check_views(config: Config, method_class: type, views: RandomViews) -> None:
         raise UserError(
             f"--views={config.views} makes {len(views.views)} view(s) of an image, and {config.method} needs {needed}: "
             f"such as --views={method_class.default_views}"
+        )
+
+
+def check_positives(config: Config, method: SSLModel | type[SSLModel], views: int | None = None) -> None:
+    """Refuses views of two images of a group for a method that needs them of one.
+
+    Args:
+        views: how many it is given; None: those of the recipe in the settings.
+    """
+    if config.positives != "group":
+        return
+    views = views or len(policies.get(config.views or method.default_views, config.image_size or 224))
+    if why := why_one_image(method, views):
+        raise UserError(
+            f"--positives=group: {config.method} {why}, so that its views cannot be of two images: leave it out, or "
+            "take another method, such as simclr"
         )
 
 

@@ -1,4 +1,4 @@
-"""Labels and groups from beside the images: a CSV file of labels, and groups by a part of the images' names."""
+"""Labels from beside the images: a CSV file of paths and labels."""
 
 import csv
 import dataclasses
@@ -79,32 +79,3 @@ def _rows(path: str) -> list[tuple[str, str]]:
         if not image or not label:
             raise UserError(f"{shown(path)}, line {number}: a path and a label are needed")
     return rows
-
-
-def groups(names: list[str], pattern: str) -> np.ndarray:
-    """The group of each image, int [N]: images in whose names the same text matches are of one group.
-
-    Args:
-        names: of the images.
-        pattern: a regular expression; its first group counts where it has one, else all that it matches.
-
-    Raises:
-        UserError: no regular expression, or a name that it does not match.
-    """
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"--group_by={pattern} is no regular expression: {error}") from error
-    found, unmatched = [], []
-    for name in names:
-        match = expression.search(name)
-        if match is None or (expression.groups and match[1] is None):
-            unmatched.append(name)
-        else:
-            found.append(match[1] if expression.groups else match[0])
-    if unmatched:
-        raise UserError(
-            f"--group_by={pattern} matches {len(found)} of {len(names)} names; it does not match "
-            f"{', '.join(unmatched[:3])}{', ..' * (len(unmatched) > 3)}"
-        )
-    return np.unique(np.array(found), return_inverse=True)[1]

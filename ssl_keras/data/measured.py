@@ -1,5 +1,6 @@
 """Files whose numbers are measurements, read by `data.readers`, as images of any size and of one number of channels."""
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -20,6 +21,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.progress import Bar
 from ssl_keras.words import counted, listing, shown
 
+VOLUMES = ("dicom", "nifti")  # readers of files whose images are slices or frames of one thing
 TIFFS_LOOKED_AT = 32  # spread over a folder, to see whether the quick way reads them rightly
 COLORS_LOOKED_AT = 100  # images of three channels, to see whether these are the same, as long as none is not
 
@@ -147,8 +149,17 @@ class Measured:
         return f"{self.paths[row.file]}" + f"[{row.number}]" * several
 
     def patient(self, row: Row) -> str | None:
-        """What the images of a patient have in common, a hash; None: not known."""
-        return self._facts[row.file].group if self._facts[row.file] else None
+        """What the images of a patient have in common, or of a volume where no patient is named, a hash; None: not
+        known."""
+        facts = self._facts[row.file]
+        if facts is None or facts.group is not None or facts.count < 2 or self._names[row.file] not in VOLUMES:
+            return facts and facts.group
+        return group_of_file(str(self.paths[row.file]))
+
+    @property
+    def knows_patients(self) -> bool:
+        """Whether there is an image of which `patient` knows something."""
+        return any(self.patient(row) is not None for row in self.rows)
 
     def _reader(self, file: int) -> ModuleType:
         return self._readers[self._names[file]]
@@ -161,6 +172,11 @@ class Measured:
                 yield self.picture(rows[at]).pixels
             except (UserError, OSError):
                 continue
+
+
+def group_of_file(path: str) -> str:
+    """What the images of a file have in common, a hash."""
+    return hashlib.blake2b(os.fsencode(path), digest_size=8).hexdigest()
 
 
 def endings() -> tuple[str, ...]:

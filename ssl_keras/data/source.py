@@ -73,6 +73,11 @@ class Source:
             of it.
         places: where the encoded images lie in files, or None where they do not.
         remarks: sentences for the user: what was passed over, and what was taken for what.
+        group: i -> what the image has in common with others of its patient, its volume, or the image that it is a tile
+            of, as its file tells: a hash, never a name or an id; None: not known. None where no file tells.
+        groups: int [N], a number for each group that images were asked to be kept together by, see `data.groups`; None:
+            they were not.
+        root: the folder that each of `describe` begins with, where the images lie in one.
         doubt: why the pixels are perhaps in another order than `arrays` says, for a user who has not named the
             channels; None where there is no doubt.
     """
@@ -89,11 +94,15 @@ class Source:
     sorted_by_name: bool = False
     places: Places | None = None
     remarks: tuple[str, ...] = ()
+    group: Callable[[int], str | None] | None = None
+    groups: np.ndarray | None = None
+    root: str | None = None
     doubt: str | None = None
 
     def __post_init__(self):
         describe = self.describe
         self.name, self.describe = shown(self.name), lambda i: shown(describe(i))
+        self.root = self.root and shown(self.root)
 
     def __len__(self) -> int:
         return self.length
@@ -163,5 +172,8 @@ def subset(source: Source, chosen: np.ndarray, name: str) -> Source:
         sorted_by_name=source.sorted_by_name,
         places=None if source.places is None else source.places.at(chosen),
         remarks=source.remarks,
+        group=None if source.group is None else lambda i: source.group(int(chosen[i])),
+        groups=None if source.groups is None else source.groups[chosen],
+        root=source.root,
         doubt=source.doubt,
     )

@@ -1,11 +1,12 @@
 """Which part of the data is for training, which for testing."""
 
 import dataclasses
-import warnings
 
 import numpy as np
 
-from ssl_keras.data.labels import from_csv, groups
+from ssl_keras.data.groups.found import class_remarks, grouped
+from ssl_keras.data.groups.parts import held_out as held_out_groups
+from ssl_keras.data.labels import from_csv
 from ssl_keras.data.source import Source, subset
 from ssl_keras.data.sources import open_source
 from ssl_keras.errors import UserError
@@ -32,7 +33,8 @@ def train_and_test(
         labeled: whether labels are needed; else the data may be without, and where it has some, all is as with them.
         labels: a CSV file with the labels, see `data.labels`; the test images are then a held-out part of those that
             it names.
-        group_by: a regular expression: images in whose names it finds the same text are never on both sides.
+        group_by: which images belong together, see `data.groups`: they are never on both sides, and both sources have
+            `groups`. None: all are taken for independent, which `groups.both_sides` can doubt.
 
     Raises:
         UserError: labels are needed, and the data has none, or only one class; the labels or the groups do not fit the
@@ -43,7 +45,7 @@ def train_and_test(
         train = dataclasses.replace(from_csv(train, labels), has_test_split=False)
     if train.labels is None or not (train.labels >= 0).any():
         if not labeled:
-            return _without_labels(train, spec, data_dir, canvas_size, seed)
+            return _without_labels(train, spec, data_dir, canvas_size, seed, group_by)
         raise UserError(
             f"{train.name} has no labels, and this needs them: put each class's images in a folder of its own "
             "(folder:PATH with PATH/cat/1.jpg, PATH/dog/2.jpg, ..), an .npy's in PATH.labels.npy (int [N]), a "
@@ -55,33 +57,40 @@ def train_and_test(
         if test.labels is not None and (test.labels >= 0).any():
             train, test = _named(train, test)
             check_classes(train)
-            train, note = _apart(train, test, group_by)
+            train, test = grouped([train, test], group_by)
+            train, note = _apart(train, test)
             return _labeled(train), _labeled(test), f"test images: {test.name}{note}"
         why = f"{test.name} has no labels, so: "
 
     (train,) = _named(train)
     check_classes(train)
-    held_out = _held_out_groups(train, group_by, seed) if group_by else _held_out(train.labels, seed)
+    (train,) = grouped([train], group_by)
+    held_out = _held_out(train, train.labels, seed)
     kept = (train.labels >= 0) & ~held_out
-    if not held_out.any():
-        raise UserError(
-            f"{train.name}: a test part cannot be held out of {len(train)} images, two of a class are the least"
-        )
     where = "folder" if train.sorted_by_name else "data"
-    note = (
-        f"{why}held-out {100 * TEST_FRACTION:.0f} % of the {where}'s images{', whole groups' * bool(group_by)}; "
-        f"a pretraining run on the {where} saw them without labels"
-    )
+    note = f"{why}{_told(train, held_out, where)}; a pretraining run on the {where} saw them without labels"
+    if train.groups is not None:
+        train = dataclasses.replace(train, remarks=(*train.remarks, *class_remarks(train)))
     return *_parts(train, kept, held_out), note
 
 
-def _without_labels(train: Source, spec: str, data_dir, canvas_size, seed: int) -> tuple[Source, Source, str]:
+def _without_labels(train: Source, spec: str, data_dir, canvas_size, seed: int, group_by: str | None):
     if train.has_test_split:
         test = open_source(spec, "test", data_dir, canvas_size, seed)
-        return train, test, f"test images: {test.name}"
-    held_out = _held_out(np.zeros(len(train), np.int64), seed)
-    note = f"held-out {100 * TEST_FRACTION:.0f} % of the images, which have no labels"
-    return *_parts(train, ~held_out, held_out), note
+        train, test = grouped([train, test], group_by)
+        train, note = _apart(train, test)
+        return train, test, f"test images: {test.name}{note}"
+    (train,) = grouped([train], group_by)
+    held_out = _held_out(train, np.zeros(len(train), np.int64), seed)
+    return *_parts(train, ~held_out, held_out), f"{_told(train, held_out, 'data')}, which have no labels"
+
+
+def _told(source: Source, held_out: np.ndarray, where: str) -> str:
+    """Which images are held out."""
+    if source.groups is None:
+        return f"held-out {100 * TEST_FRACTION:.0f} % of the {where}'s images"
+    count, groups = int(held_out.sum()), len(np.unique(source.groups[held_out]))
+    return f"held-out {count / len(source):.0%} of the {where}'s images, whole groups, {groups} of them"
 
 
 def _parts(source: Source, kept: np.ndarray, held_out: np.ndarray) -> tuple[Source, Source]:
@@ -120,50 +129,54 @@ def take(source: Source, n: int | None, seed: int = 0) -> Source:
     return subset(source, chosen, f"{source.name} ({n} of {len(source)})")
 
 
-def _held_out(labels: np.ndarray, seed: int) -> np.ndarray:
-    """A fifth of each class, at least one image of a class of two: bool [N]."""
+def _held_out(source: Source, labels: np.ndarray, seed: int) -> np.ndarray:
+    """About a fifth of each class, at least one image of a class of two: bool [N]; whole groups where these are known.
+
+    Raises:
+        UserError: there is nothing that can be held out.
+    """
+    if source.groups is not None:
+        held_out = held_out_groups(labels, source.groups, seed, TEST_FRACTION)
+        if not held_out.any():
+            count = len(np.unique(source.groups[labels >= 0]))
+            raise UserError(
+                f"{source.name}: none of the {count} groups can be held out: each class needs images of two groups, so "
+                "that one is left for training; choose another --group_by, or give more images"
+            )
+        classes, left = np.unique(labels[held_out]), np.unique(labels[labels >= 0])
+        if len(classes) < min(2, len(left)):
+            name = source.class_names[classes[0]] if source.class_names else classes[0]
+            raise UserError(
+                f"{source.name}: of {len(left)} classes, {name} alone has a group that can be held out: each class "
+                "needs images of two groups, so that one is left for training; choose another --group_by, or give more "
+                "images"
+            )
+        return held_out
     generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, 1]))
     held_out = np.zeros(len(labels), bool)
     for label in np.unique(labels[labels >= 0]):
         members = generator.permutation(np.flatnonzero(labels == label))
         count = max(1, round(TEST_FRACTION * len(members))) if len(members) > 1 else 0
         held_out[members[:count]] = True
-    return held_out
-
-
-def _held_out_groups(source: Source, group_by: str, seed: int) -> np.ndarray:
-    """About a fifth of the labeled images, whole groups, the classes in their shares as far as these allow."""
-    from sklearn.model_selection import StratifiedGroupKFold  # slow to import, and training does without
-
-    fine = np.flatnonzero(source.labels >= 0)
-    group = groups([source.describe(int(i)) for i in fine], group_by)
-    count = len(np.unique(group))
-    if count < 2:
+    if not held_out.any():
         raise UserError(
-            f"--group_by={group_by}: all {len(fine)} labeled images are of one group, so that none can be held out: "
-            "choose a pattern that tells them apart"
+            f"{source.name}: a test part cannot be held out of {len(source)} images, two of a class are the least"
         )
-    folds = StratifiedGroupKFold(min(round(1 / TEST_FRACTION), count), shuffle=True, random_state=seed % 2**32)
-    with warnings.catch_warnings():  # a class of fewer images than folds is fine
-        warnings.simplefilter("ignore", UserWarning)
-        _, chosen = next(folds.split(fine, source.labels[fine], group))
-    held_out = np.zeros(len(source), bool)
-    held_out[fine[chosen]] = True
     return held_out
 
 
-def _apart(train: Source, test: Source, group_by: str | None) -> tuple[Source, str]:
+def _apart(train: Source, test: Source) -> tuple[Source, str]:
     """The training images of other groups than the test images', and a note on how many are left out."""
-    if not group_by:
+    if train.groups is None:
         return train, ""
-    both = groups([*map(train.describe, range(len(train))), *map(test.describe, range(len(test)))], group_by)
-    shared = np.isin(both[: len(train)], both[len(train) :])
+    shared = np.isin(train.groups, test.groups)
     if shared.all():
-        raise UserError(f"--group_by={group_by}: all training images are of groups that the test images have too")
+        raise UserError(f"{train.name}: all training images are of groups that the test images have too")
     if not shared.any():
         return train, ""
     kept = subset(train, np.flatnonzero(~shared), f"{train.name} (other groups)")
-    check_classes(kept)
+    if kept.labels is not None and (kept.labels >= 0).any():
+        check_classes(kept)
     return kept, f"; {int(shared.sum())} training images are left out, whose groups are among the test images"
 
 

@@ -91,6 +91,16 @@ class Stacks:
     def describe(self, row: Row) -> str:
         return str(self._root / self._groups[row.file].name) + f"[{row.number}]" * (self._counts[row.file] > 1)
 
+    def patient(self, row: Row) -> str | None:
+        """See `Measured.patient`: that of the first file."""
+        path = next(path for path in self._groups[row.file].files if path)
+        return self._files.patient(Row(self._number[path], row.number))
+
+    @property
+    def knows_patients(self) -> bool:
+        """Whether there is an image of which `patient` knows something."""
+        return any(self.patient(row) is not None for row in self.rows)
+
     def _channel(self, path: str, number: int) -> Channel:
         try:
             picture = self._files.picture(Row(self._number[path], number))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ssl_keras import machine
+from ssl_keras.data.measured import group_of_file
 from ssl_keras.data.source import Source
 from ssl_keras.data.tiling import Box, Tile, boxes
 from ssl_keras.errors import UserError
@@ -83,13 +84,18 @@ def tiled(source: Source, tile: Tile, least_spread: float, invalid: float | None
         y, x, height, _ = places[k]
         return source.describe(int(file[k])) + f"[{x},{y}]" * bool(height)
 
-    # All tiles of an image are of one group: `file` numbers it.
+    def group(k: int) -> str:
+        """All tiles of an image are of one group, that of the image if it has one."""
+        i = int(file[k])
+        return (source.group and source.group(i)) or group_of_file(source.describe(i))
+
     return dataclasses.replace(
         source,
         length=len(rows),
         read=read,
         describe=describe,
         label=source.label and (lambda k: source.label(int(file[k]))),
+        group=group,
         shapes=np.where(places[:, 2:] > 0, places[:, 2:], source.shapes[file]),
         remarks=(*source.remarks, *_remarks(tile, len(rows), len(found), int(is_small.sum()), remark)),
     )

@@ -56,7 +56,7 @@ class FeatureCache:
         path = os.path.join(self.folder, f"{_hash_of([how, images])}.npz")
         x = self._read(path, len(canvases))
         if x is not None:
-            return Features(x, canvases.labels, np.arange(len(canvases)))
+            return Features(x, canvases.labels, np.arange(len(canvases)), canvases.groups)
         found = features.extract(embed, canvases)
         missing = len(canvases) - len(found.x)
         if missing:  # these may be readable the next time

@@ -42,9 +42,12 @@ def evaluate(subject: Subject, options: Options) -> list[Row]:
     check(train, test)
     if len(np.unique(train.labels)) < 2:
         raise UserError("the training images are of one class only: a classifier needs two")
-    fit, held = linear.split(train.labels, subject.seed)
+    fit, held = linear.split(train.labels, subject.seed, train.groups)
     if not len(held):
-        raise UserError("too few training images to hold some out for the temperature: two of each class are the least")
+        raise UserError(
+            "too few training images to hold some out for the temperature: two of each class are the least, of two "
+            "groups where --group_by is set"
+        )
     probe = linear.probe(subject)
     blind = linear.fitted(few.part(train, fit), subject.seed)
     temperature = best_temperature(*_logits(blind, few.part(train, held)))

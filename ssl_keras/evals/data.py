@@ -13,6 +13,7 @@ from ssl_keras.config import Config
 from ssl_keras.data import splits
 from ssl_keras.data.canvases.memory import CanvasSpec, load_canvases
 from ssl_keras.data.canvases.probe import possible_channels
+from ssl_keras.data.groups import both_sides
 from ssl_keras.encoders import applications, file
 from ssl_keras.encoders.encoder import Encoder, build_encoder
 from ssl_keras.errors import UserError
@@ -33,7 +34,7 @@ class Data:
         dtype: pixel type that encoder files expect which do not say it themselves.
         crop: how images become squares, see `features.embedder`.
         keep: names of encoders whose features are kept from one evaluation to the next.
-        labels, group_by: see `splits.train_and_test`.
+        labels: see `splits.train_and_test`; groups are those of `config`.
         weights, feature_cache: see `run.Request`.
     """
 
@@ -46,14 +47,13 @@ class Data:
         crop: str = "center",
         keep: tuple[str, ...] = (),
         labels: str | None = None,
-        group_by: str | None = None,
         weights: dict[str, str] | None = None,
         feature_cache: str | None = None,
     ):
         read_as(config)
         size = config.canvas_size or config.image_size
         train, test, self.note = splits.train_and_test(
-            config.data, config.data_dir, size, labeled=labeled, labels=labels, group_by=group_by
+            config.data, config.data_dir, size, labeled=labeled, labels=labels, group_by=config.group_by
         )
         examples = config.train_examples
         if examples and config.workdir:  # a run's own number may be more than the part that is left for training here
@@ -117,6 +117,8 @@ class Data:
             pair = load_canvases(self.train, spec, fraction), load_canvases(self.test, spec, fraction)
             if not self.canvases:
                 print("\n".join(self.lines(pair)))
+                if self.config.group_by is None and (parted := both_sides.warning(self.train, self.test)):
+                    print(parted)
             self.canvases[spec] = pair
         return self.canvases[spec]
 

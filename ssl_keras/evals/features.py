@@ -17,11 +17,13 @@ LARGEST = 1e18  # the squares of larger features are no float32
 @dataclasses.dataclass(frozen=True)
 class Features:
     """Frozen features: `x` float32 [N, D]; `labels` int32 [N], any numbers from 0; `rows` int64 [N], each image's place
-    among its canvases, or None."""
+    among its canvases, or None; `groups` int [N], a number for each group of images that belong together, or None where
+    these are not known."""
 
     x: np.ndarray
     labels: np.ndarray
     rows: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
 
 def check(train: Features, test: Features) -> None:
@@ -86,7 +88,13 @@ def extract(embed: Callable[..., tf.Tensor], canvases, batch_size: int = 256) ->
             bar.show(batch_size * len(x))
     if not x:
         raise UserError("there are no images to take features of")
-    return Features(np.concatenate(x), np.concatenate(labels), np.concatenate(rows))
+    found = np.concatenate(rows)
+    return Features(np.concatenate(x), np.concatenate(labels), found, groups_of(canvases, found))
+
+
+def groups_of(canvases, rows: np.ndarray) -> np.ndarray | None:
+    """The groups of the images at some rows of canvases, int [M]; None where they are not known."""
+    return None if canvases.groups is None else canvases.groups[rows]
 
 
 def encode_pixels(image: tf.Tensor) -> tf.Tensor:

@@ -38,7 +38,10 @@ def share(labels: np.ndarray, fraction: float, draw: int, seed: int) -> np.ndarr
 
 def part(features: Features, rows: np.ndarray) -> Features:
     """The features at some rows."""
-    return features if len(rows) == len(features.x) else Features(features.x[rows], features.labels[rows])
+    if len(rows) == len(features.x):
+        return features
+    groups = None if features.groups is None else features.groups[rows]
+    return Features(features.x[rows], features.labels[rows], groups=groups)
 
 
 def conditions(per_class: int, drawn: list[np.ndarray]) -> dict:

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.model_selection import train_test_split
 
+from ssl_keras.data.groups import parts
 from ssl_keras.errors import UserError
 from ssl_keras.evals import few
 from ssl_keras.evals.features import Features, check, sizes
@@ -100,7 +101,7 @@ def probe(subject: Subject, iterations: int = Options.iterations) -> Fitted:
 def fitted(train: Features, seed: int, iterations: int = 300) -> Fitted:
     """Chooses the penalty on a fifth of the rows, then fits to all of them."""
     classes, numbers = np.unique(train.labels, return_inverse=True)
-    fit, held = split(train.labels, seed)
+    fit, held = split(train.labels, seed, train.groups)
     scores = {}
     if len(held):
         regression = Regression(train.x[fit], numbers[fit], len(classes))
@@ -119,6 +120,8 @@ def shares(fit: Fitted, features: Features) -> np.ndarray:
 def out_of_fold(features: Features, c: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """What classifiers say of images that they have not seen: each is fitted to four fifths, and asked of the rest.
 
+    Images of a group are asked together.
+
     Args:
         features: of training images.
         c: the penalty.
@@ -129,10 +132,7 @@ def out_of_fold(features: Features, c: float, seed: int) -> tuple[np.ndarray, np
     """
     classes, numbers = np.unique(features.labels, return_inverse=True)
     found = np.zeros((len(numbers), len(classes)))
-    order = np.random.default_rng(seed).permutation(len(numbers))
-    order = order[np.argsort(numbers[order], kind="stable")]  # each class is spread over all folds
-    fold = np.empty(len(numbers), np.int64)
-    fold[order] = np.arange(len(numbers)) % FOLDS
+    fold = parts.folds(numbers, features.groups, FOLDS, seed)
     for which in range(FOLDS):
         fit, held = fold != which, fold == which
         known, seen = np.unique(numbers[fit], return_inverse=True)
@@ -144,7 +144,11 @@ def out_of_fold(features: Features, c: float, seed: int) -> tuple[np.ndarray, np
 
 
 def best_rate(
-    rates: Sequence[float], labels: np.ndarray, seed: int, score: Callable[[float, np.ndarray, np.ndarray], float]
+    rates: Sequence[float],
+    labels: np.ndarray,
+    seed: int,
+    score: Callable[[float, np.ndarray, np.ndarray], float],
+    groups: np.ndarray | None = None,
 ) -> tuple[float, float | None]:
     """The best of some learning rates on held-out rows, and its score there.
 
@@ -154,10 +158,11 @@ def best_rate(
         labels: of the training rows, int [N].
         seed: of the choice of the held-out ones.
         score: (rate, rows to fit to, held-out rows) -> accuracy on these.
+        groups: see `split`.
     """
     if len(rates) == 1:
         return rates[0], None
-    fit, held = split(labels, seed)
+    fit, held = split(labels, seed, groups)
     if not len(held):
         return rates[len(rates) // 2], None
     scores = [score(rate, fit, held) for rate in rates]
@@ -165,8 +170,19 @@ def best_rate(
     return rates[best], scores[best]
 
 
-def split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to fit on, among them one of each class at least, and rows to choose the penalty on, perhaps none."""
+def split(labels: np.ndarray, seed: int, groups: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to fit on, among them one of each class at least, and rows to choose the penalty on, perhaps none.
+
+    Args:
+        labels: int [N].
+        seed: of the draw.
+        groups: int [N], of which none is on both sides; None: each row is one of its own.
+    """
+    if groups is not None:
+        chosen = parts.held_out(labels, groups, seed, HELD_OUT)
+        if len(np.unique(labels[chosen])) < 2:
+            return np.arange(len(labels)), np.arange(0)
+        return np.flatnonzero(~chosen), np.flatnonzero(chosen)
     _, number, counts = np.unique(labels, return_inverse=True, return_counts=True)
     several, classes = np.flatnonzero(counts[number] > 1), int((counts > 1).sum())
     if classes < 2:

@@ -158,7 +158,7 @@ def chosen_rate(train: Features, protocol: Protocol, seed: int) -> tuple[float, 
     def score(rate: float, fit: np.ndarray, held: np.ndarray) -> float:
         return fitted(part(train, fit), protocol, rate, seed).accuracy(part(train, held)) or 0.0
 
-    return linear.best_rate(protocol.rates, train.labels, seed, score)
+    return linear.best_rate(protocol.rates, train.labels, seed, score, train.groups)
 
 
 @dataclasses.dataclass(frozen=True)

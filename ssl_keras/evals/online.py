@@ -11,6 +11,7 @@ from ssl_keras.data import splits
 from ssl_keras.data.canvases.memory import load_canvases
 from ssl_keras.data.canvases.pipeline import CanvasSpec
 from ssl_keras.data.canvases.probe import possible_channels
+from ssl_keras.data.groups import parts
 from ssl_keras.data.source import subset
 from ssl_keras.errors import UserError
 from ssl_keras.evals import features, knn, ridge
@@ -31,7 +32,10 @@ def online_knn(config: Config, name: str, encoder, canvases) -> Callable[[], dic
     """
     if len(np.unique(canvases.labels[canvases.labels >= 0])) < 2:
         raise UserError(f"--knn_every needs labeled images of two classes, which {config.data} lacks; leave it out")
-    bank, queries = (canvases.subset(rows) for rows in bank_and_queries(canvases.labels))
+    rows = bank_and_queries(canvases.labels, canvases.groups)
+    if not len(rows[1]):
+        raise UserError(f"--knn_every: no group of --group_by={config.group_by} can be held out; leave it out")
+    bank, queries = map(canvases.subset, rows)
     subject = _subject(config, encoder, bank, queries)
     return lambda: {name: knn.evaluate(subject(), knn.Options())[0].value}
 
@@ -48,7 +52,8 @@ def online_probe(config: Config, data: str, name: str, encoder, spec: CanvasSpec
     Raises:
         UserError: it has no labels of two classes, or images of other channels.
     """
-    source, _, _ = splits.train_and_test(data, config.data_dir, spec.size)
+    own = config.group_by if data == config.data else None  # said of the run's own images
+    source, _, _ = splits.train_and_test(data, config.data_dir, spec.size, group_by=own)
     possible = possible_channels(source)
     if spec.channels not in possible:
         known = " or ".join(map(str, sorted(possible)))
@@ -57,7 +62,7 @@ def online_probe(config: Config, data: str, name: str, encoder, spec: CanvasSpec
         )
     bank, queries = (
         load_canvases(subset(source, rows, source.name), spec, config.max_bad_fraction)
-        for rows in bank_and_queries(source.labels)
+        for rows in bank_and_queries(source.labels, source.groups)
     )
     subject = _subject(config, encoder, bank, queries)
 
@@ -81,9 +86,16 @@ def probe_names(probes: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def bank_and_queries(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of labeled images: those whose labels vote, and those whose labels are held out. Always the same."""
+def bank_and_queries(labels: np.ndarray, groups: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of labeled images: those whose labels vote, and those whose labels are held out. Always the same.
+
+    Args:
+        groups: int [N], of which none is in both; None: each image is one of its own.
+    """
     order = np.random.default_rng(0).permutation(np.flatnonzero(labels >= 0))
+    if groups is not None:
+        held = parts.held_out(labels, groups, 0, min(KNN_QUERIES / max(len(order), 1), 0.2))[order]
+        return order[~held][:KNN_BANK], order[held][:KNN_QUERIES]
     queries = order[: min(KNN_QUERIES, max(1, len(order) // 5))]
     return order[len(queries) :][:KNN_BANK], queries
 

@@ -34,7 +34,8 @@ def evaluate(subject: Subject, options: Options) -> list[Row]:
 
     mAP@R (Musgrave et al., arXiv:2003.08505, section 3.2) averages the precision at the relevant ones of the R nearest,
     R being the number of other images of the class, over R; mAP does so over the whole ranking. A test image that is
-    the only one of its class is no query.
+    the only one of its class is no query. Where groups are known, a test image is looked for among the images of other
+    groups alone.
 
     Raises:
         UserError: features are missing or not finite, or no class has two test images.
@@ -43,13 +44,18 @@ def evaluate(subject: Subject, options: Options) -> list[Row]:
     check(train, test)
     labels = test.labels
     _, number, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    others = counts[number] - 1  # R of each query
+    others = counts[number] - _of_own_group(number, test.groups)  # R of each query
     queries = np.flatnonzero(others > 0)
     if not len(queries):
-        raise UserError("no class has two test images, so there is nothing to be found")
+        of = "" if test.groups is None else " of two groups"
+        raise UserError(f"no class has two test images{of}, so there is nothing to be found")
     least = min(len(labels) - 1, max(*options.k, int(others.max())))
-    _, rows = neighbors.nearest_others(test.x, len(labels) - 1 if options.whole else least)
-    hits = (labels[rows] == labels[:, np.newaxis])[queries]  # [Q, k], nearest first
+    k = len(labels) - 1 if options.whole else least
+    if test.groups is None:
+        _, rows = neighbors.nearest_others(test.x, k)
+    else:
+        _, rows = neighbors.nearest_of_other_groups(test.x, test.groups, k)
+    hits = ((labels[rows] == labels[:, np.newaxis]) & (rows >= 0))[queries]  # [Q, k], nearest first
     relevant = others[queries]
     conditions = {"queries": len(queries)} | sizes(train, test)
     found = {f"recall@{k}": float(hits[:, :k].any(axis=1).mean()) for k in options.k}
@@ -57,6 +63,14 @@ def evaluate(subject: Subject, options: Options) -> list[Row]:
     if options.whole:
         found["map"] = float(_precisions(hits, relevant, np.full(len(hits), hits.shape[1])).mean())
     return [Row(name, value, conditions) for name, value in found.items()]
+
+
+def _of_own_group(number: np.ndarray, groups: np.ndarray | None) -> np.ndarray | int:
+    """How many images of its class are of an image's own group, itself among them: int [N], or 1 for all."""
+    if groups is None:
+        return 1
+    _, pair, counts = np.unique(np.stack([number, groups]), axis=1, return_inverse=True, return_counts=True)
+    return counts[pair]
 
 
 def _precisions(hits: np.ndarray, relevant: np.ndarray, until: np.ndarray) -> np.ndarray:

@@ -31,7 +31,8 @@ class Request:
         output: a JSON file for all rows, or None.
         dtype: pixel type that encoder files expect which do not say it themselves, or None.
         crop: how images become squares: "center" or "squash", see `features.embedder`.
-        labels, group_by: see `data.splits.train_and_test`.
+        labels: see `data.splits.train_and_test`.
+        group_by: that of the command line, for probe sets; groups of the run's own data are those of `config`.
         probes: data sets to evaluate on, one after another, in the place of the run's own; (): that one.
         weights: {encoder: file of its weights}, of networks of keras.applications.
         feature_cache: a folder in which features are kept for later, or None.
@@ -84,7 +85,8 @@ def evaluate(request: Request, data: Data | None = None) -> list[dict]:
 def _each_probe(request: Request) -> list[Request]:
     """A request for each of the probe sets."""
     own = request.config.data
-    changed = {name: {} if name == own else {"train_examples": None} for name in request.probes}  # a number of the own
+    others = {"train_examples": None, "group_by": request.group_by}  # the run's are said of its own images
+    changed = {name: {} if name == own else others for name in request.probes}
     return [
         dataclasses.replace(request, config=request.config.with_data(name, **change), probes=())
         for name, change in changed.items()
@@ -105,7 +107,7 @@ def data_for(request: Request, labeled: bool | None = None, keep: tuple[str, ...
     """
     if labeled is None:
         labeled = any("labels" in REGISTRY.load(name).NEEDS for name in request.evaluations)
-    settings = request.dtype, request.crop, keep, request.labels, request.group_by
+    settings = request.dtype, request.crop, keep, request.labels
     kept = request.weights, request.feature_cache
     return Data(request.config, request.test_examples, labeled, *settings, *kept)
 
@@ -244,7 +246,6 @@ def request_from(
     options: dict[str, dict] | None = None,
     crop: str = "center",
     labels: str | None = None,
-    group_by: str | None = None,
     probes: Sequence[str] = (),
     weights: Sequence[str] = (),
     feature_cache: str | None = None,
@@ -257,7 +258,7 @@ def request_from(
         output: a JSON file; `~` in it and in an encoder's path is the home folder.
         options: {evaluation: fields of its `Options`}; others keep their defaults.
         weights: files, one for each network of keras.applications among the encoders, in their order.
-        crop, labels, group_by, probes, feature_cache: see `Request`.
+        crop, labels, probes, feature_cache: see `Request`.
 
     Raises:
         UserError: an unknown evaluation, an option that it refuses, or a workdir without a finished run.
@@ -265,11 +266,11 @@ def request_from(
     workdir, config = given.get("workdir"), Config()
     encoders = [os.path.expanduser(name) for name in _names(encoder)]
     if workdir:
-        config = dataclasses.replace(read_run(workdir), workdir=workdir)
+        config = dataclasses.replace(read_run(workdir), workdir=workdir, positives="self")  # of training alone
         if "run" in encoders and not os.path.exists(os.path.join(workdir, run_folder.ENCODER)):
             raise UserError(f"{workdir!r} holds a run that has not finished: run its tools.pretrain command again")
         if given.get("data", config.data) != config.data:
-            config = config.with_data(given["data"], train_examples=None)  # that number was said of the other data
+            config = config.with_data(given["data"], train_examples=None, group_by=None)  # said of the other data
     elif "data" not in given and not probes:
         raise UserError("--data is missing: name the labeled images, or a run's --workdir")
     return Request(
@@ -282,7 +283,7 @@ def request_from(
         given.get("dtype"),
         crop,
         labels or None,
-        group_by or None,
+        given.get("group_by"),
         tuple(dict.fromkeys(probes)),
         applications.paired(encoders, [files.local(path) for path in weights]),
         files.local(feature_cache) if feature_cache else None,

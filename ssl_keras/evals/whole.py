@@ -113,7 +113,7 @@ def chosen(encoder: Encoder, canvases, recipe: Recipe, seed: int, crop: str = "c
         trained = train(encoder, canvases.subset(fit), dataclasses.replace(recipe, rates=(rate,)), seed)
         return _or_nothing(trained, canvases.subset(held), crop)
 
-    rate, held_out = linear.best_rate(recipe.rates, canvases.labels, seed, score)
+    rate, held_out = linear.best_rate(recipe.rates, canvases.labels, seed, score, canvases.groups)
     trained = train(encoder, canvases, dataclasses.replace(recipe, rates=(rate,)), seed)
     return dataclasses.replace(trained, held_out=held_out)
 

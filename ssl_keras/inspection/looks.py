@@ -31,13 +31,11 @@ GRAY = ("1", "L", "LA", "I;16", "I", "F")
 
 @dataclass(frozen=True)
 class Kind:
-    """What an image is stored as: the format's name, height, width and channels, type of the numbers, and a hash of
-    what it shares with others of its patient or volume."""
+    """What an image is stored as: the format's name, height, width and channels, and type of the numbers."""
 
     format: str
     shape: tuple[int, int, int]
     dtype: str
-    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ class Reader:
         path = re.sub(r"(\[\d+\])?(\[\d+,\d+\])?$", "", self.source.describe(i))
         found = _facts(path, self._options)
         shape = found and (*raw.shape[:2], found.shape[2])
-        return found and Kind(_format_of(path), shape, found.dtype, found.group)
+        return found and Kind(_format_of(path), shape, found.dtype)
 
 
 @functools.lru_cache(4096)

@@ -41,12 +41,14 @@ class Needs(NamedTuple):
         side: median of the longer sides, px.
         values: see `values.values`.
         unreadable: share of the training images.
+        patients: whether files name these, several images having the same.
     """
 
     images: int
     side: int
     values: dict
     unreadable: float
+    patients: bool = False
 
 
 class Plan(NamedTuple):
@@ -104,6 +106,8 @@ def suggest(data: str, needs: Needs, on: budget.Machine, given: dict[str, object
     flags = [Flag((f"--data={data}",), f"{needs.images} training images that can be read: {called}.")]
     if given:
         flags.append(Flag(tuple(f"--{name}={value}" for name, value in given.items()), "As you gave it."))
+    if needs.patients:
+        flags.append(Flag(("--group_by=auto",), "Images of a patient, or of a volume, stay on one side of a split."))
     gray = values["gray_in_color"]
     channels = 1 if gray else len(values["channels"])
     flags.append(

@@ -92,8 +92,7 @@ def remarks(found: dict) -> list[str]:
         said.append(f"Sort the images: they differ in {' and in '.join(mixed)}")
     said += _of_channels(found["values"]["channels"])
     for group in found["groups"]:
-        how = f": --group_by='{group['group_by']}' in tools.evaluate" if group["group_by"] else ""
-        said.append(f"Keep groups on one side of a split ({group['by']}){how}")
+        said.append(f"Keep groups on one side of a split ({group['by']}): --group_by='{group['group_by']}'")
     return [shown(text) for text in said]
 
 

@@ -11,6 +11,7 @@ from ssl_keras import files
 from ssl_keras.build.data import read_as
 from ssl_keras.config import Config
 from ssl_keras.data.canvases.probe import probe
+from ssl_keras.data.groups.found import names_of
 from ssl_keras.data.readers.contract import ReadOptions
 from ssl_keras.data.source import Source
 from ssl_keras.data.sources import open_source
@@ -149,7 +150,8 @@ def _facts(config: Config, sources: list[Source], looks: list[Look], looker: Loo
 
     trained = [look for look in looks if look.part == TRAIN]
     in_order = [names[n] if names else str(n) for n in range(max(int(own.max(initial=-1)) for own in labels) + 1)]
-    hashes = [look.kind.group if look.kind else None for look in trained]
+    patients = [train.group(look.index) if train.group else None for look in trained]
+    paths = names_of(train) if train.root else []
     sizes, formats = facts.sizes(looks), facts.formats(looks)
     return {
         "tool": TOOL,
@@ -166,7 +168,9 @@ def _facts(config: Config, sources: list[Source], looks: list[Look], looker: Loo
         "constant": facts.constant(looks, name),
         "duplicates": duplicates.duplicates(looks, name, label),
         "classes": facts.classes(labels, names),
-        "groups": groups.groups([name(look) for look in trained], hashes, [label(look) for look in trained], in_order),
+        "groups": groups.groups(
+            [paths[look.index] for look in trained if paths], patients, [label(look) for look in trained], in_order
+        ),
     }
 
 
@@ -183,7 +187,8 @@ def _needs(train: Source, looks: list[Look], found: dict) -> suggest.Needs:
     read, bad = sum(look.part == TRAIN for look in looks), found["unreadable"]["in_training"]
     share = bad / (read + bad)
     side = int(np.median([max(look.kind.shape[:2]) for look in looks if look.kind] or [suggest.LARGEST]))
-    return suggest.Needs(round(len(train) * (1 - share)), side, found["values"], share)
+    patients = any(group["group_by"] == "auto" for group in found["groups"])
+    return suggest.Needs(round(len(train) * (1 - share)), side, found["values"], share, patients)
 
 
 def _sheet(reader: Reader, looks: list[Look], found: dict):

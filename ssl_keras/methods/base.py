@@ -52,6 +52,7 @@ class SSLModel(Fitted, Configured):
     cuts_views = False  # whether the backbone sees parts of the views, whose size is then their own
     needs_labels = False
     needs_index = False  # whether it knows each image of the data by its number
+    compares_places = ""  # why both views must be of one image, where parts of views are compared
     smallest_batch = 1  # images, over all replicas, of which its loss can compare some
     normalized_in = 1  # groups into which a batch is divided for batch normalization
     caveats: ClassVar[dict[str, str]] = {}  # evaluation -> what its numbers do not show of this method's encoders
@@ -132,9 +133,21 @@ class SSLModel(Fitted, Configured):
     def view_share(self) -> float:
         return self.views.share
 
-    def make_views(self, batch: dict[str, tf.Tensor]) -> list[tf.Tensor]:
-        """The step's views of a batch, a function of (seed, step): a resumed run draws what it would have drawn."""
-        return self.views(batch["image"], batch["size"], step=self.optimizer.iterations)
+    def make_views(self, batch: dict[str, tf.Tensor], step: tf.Tensor | None = None) -> list[tf.Tensor]:
+        """The step's views of a batch, a function of (seed, step): a resumed run draws what it would have drawn.
+
+        Where the batch has partners, images that belong to its own, every second view is of these.
+
+        Args:
+            step: int64 scalar; None: that of the optimizer.
+        """
+        step = self.optimizer.iterations if step is None else step
+        partners = (batch["partner"], batch["partner_size"]) if "partner" in batch else None
+        return self.views(batch["image"], batch["size"], step=step, partners=partners)
+
+    def why_one_image(self) -> str | None:
+        """`why_one_image` of this method and its views."""
+        return why_one_image(self, len(self.views.views))
 
     def check_batch(self, batch_size: int) -> None:
         """Raises UserError where a batch, or what is normalized together of it, is too small to learn from.
@@ -265,6 +278,17 @@ class SSLModel(Fitted, Configured):
         if z is not None:
             self.z_std_mean.update_state(z_std(z))
         return {metric.name: metric.result() for metric in self.metrics}
+
+
+def why_one_image(method: SSLModel | type[SSLModel], views: int) -> str | None:
+    """Why all `views` of a step must be of one image; None: every second one may be of another one of its group."""
+    if method.needs_labels:
+        return "takes its positives by labels"
+    if method.cuts_views or views < 2:
+        return "makes one view of an image"
+    if method.needs_index:
+        return "keeps something of each image by its own number"
+    return method.compares_places or None
 
 
 def _sum(*gradients: tf.Tensor | None) -> tf.Tensor | None:

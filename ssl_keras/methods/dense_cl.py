@@ -37,6 +37,7 @@ class DenseCL(SSLModel):
     """
 
     default_views = "moco_v2"
+    compares_places = "matches the places of two views of one image"
     state = ("target", "queue", "dense_queue")
 
     def __init__(

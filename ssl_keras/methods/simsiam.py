@@ -100,12 +100,12 @@ class SimSiam(SSLModel):
         loss, (z1, *_) = self.minimize(self.project_and_predict, self.siamese_loss, *self.make_views(batch))
         return self.watch(loss, z1)
 
-    def make_views(self, batch):
+    def make_views(self, batch, step=None):
         """One pair of views, or two. The second pair is drawn as at a step that no run reaches."""
-        views = super().make_views(batch)
+        views = super().make_views(batch, step)
         if self.symmetry == "asymmetric_2x":
             step = -1 - tf.cast(self.optimizer.iterations, tf.int64)
-            return [*views, *self.views(batch["image"], batch["size"], step=step)]
+            return [*views, *super().make_views(batch, step)]
         return views
 
     def project_and_predict(self, *views):

@@ -50,6 +50,25 @@ def nearest_others(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return cosines[~own].reshape(-1, k), rows[~own].reshape(-1, k)
 
 
+def nearest_of_other_groups(x: np.ndarray, groups: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """`nearest` among the rows [N, D] themselves, all rows of a row's own group left out.
+
+    Args:
+        groups: int [N].
+        k: N - 1 at most.
+
+    Returns:
+        Cosines and rows [N, k]; -inf and -1 at the end where there are fewer.
+    """
+    largest = int(np.unique(groups, return_counts=True)[1].max())
+    cosines, rows = nearest(x, x, min(k + largest, len(x)))
+    own = groups[rows] == groups[:, np.newaxis]
+    order = np.argsort(own, axis=1, kind="stable")[:, :k]  # the others first, nearest first
+    own = np.take_along_axis(own, order, 1)
+    cosines, rows = np.take_along_axis(cosines, order, 1), np.take_along_axis(rows, order, 1)
+    return np.where(own, -np.inf, cosines), np.where(own, -1, rows)
+
+
 @tf.function(autograph=False, reduce_retracing=True)
 def _nearest_of_piece(block, piece, k, start):
     found = tf.math.top_k(tf.matmul(block, piece, transpose_b=True), k)

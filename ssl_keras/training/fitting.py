@@ -6,7 +6,7 @@ import tensorflow as tf
 from ssl_keras import distribute, optim
 from ssl_keras.errors import UserError
 from ssl_keras.optim import held_parts
-from ssl_keras.training import inputs, loop
+from ssl_keras.training import checks, inputs, loop
 
 
 class Fitted(keras.Model):
@@ -113,7 +113,7 @@ class Fitted(keras.Model):
                     return {}
                 return {f"val_{name}": v for name, v in test(held_out, validation_steps, following).items()}
 
-        with inputs.explained():
+        with checks.explained():
             history = loop.fit(
                 self,
                 data.batches,
@@ -151,7 +151,7 @@ class Fitted(keras.Model):
         following = keras.callbacks.CallbackList(
             callbacks, add_progbar=verbose != 0, verbose=verbose, model=self, epochs=1, steps=steps
         )
-        with inputs.explained():
+        with checks.explained():
             logs = loop.tester(self)(inputs.held_out(self, x, y, batch_size), steps, following)
         values = [logs.pop("loss"), *logs.values()] if not return_dict else logs
         return values[0] if not return_dict and len(values) == 1 else values

@@ -1,12 +1,11 @@
 """A user's data as the batches that methods take: {"image" [B, S, S, C], "size" float32 [B, 2], "index" int64 [B],
 "label" int32 [B]}.
 
-`size` is an image's true height and width, `index` its number in the data, `label` its class or -1. What is missing is
-filled in. What cannot be is refused, before training where the data's types tell, else at the batch that shows it.
+`size` is an image's true height and width, `index` its number in the data, `label` its class or -1. Dicts may also have
+`partner`, another image for each, which every second view is made of, and `partner_size`. What is missing is filled in.
+What cannot be is refused, before training where the data's types tell, else at the batch that shows it.
 """
 
-import contextlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -19,10 +18,9 @@ from ssl_keras.data.canvases import batches
 from ssl_keras.data.canvases.memory import Canvases
 from ssl_keras.data.canvases.pipeline import CanvasSpec
 from ssl_keras.errors import UserError
+from ssl_keras.training import checks
 
 BATCH_SIZE = 32  # of arrays, as in Keras
-BEYOND = 1e-3  # by which a float image may lie outside of [0, 1]: rounding
-LABELS = 2**31 - 1  # so many may be told apart by a method that is not told how many there are
 FORMS = (
     "a tf.data.Dataset of batches (images; (images, labels); or dicts with image and, if known, label, index, size), "
     "or an array of images [N, S, S, C], with labels [N] as y"
@@ -149,17 +147,6 @@ def split(x, y, fraction: float, validation_data) -> tuple:
     return x[:kept], y if y is None else y[:kept], (x[kept:], y if y is None else y[kept:])
 
 
-@contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Raises as a UserError what `_checked` finds in a batch, without TensorFlow's account of the graph."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        if found := re.search(r"the (?:images|labels|index) must [^\]\n]*", str(error)):
-            raise UserError(found[0].strip()) from None
-        raise
-
-
 def _of_arrays(model, x, y, batch_size, shuffle, steps_per_epoch) -> Data:
     images = _as_images(x)
     own = model.arguments.get("batch_size")
@@ -168,8 +155,8 @@ def _of_arrays(model, x, y, batch_size, shuffle, steps_per_epoch) -> Data:
         raise UserError(f"batch_size={rows} is larger than the data, {len(images)} images")
     check_rows(model, rows)
     _check_image_type(model, images.dtype.name, images.shape[1:])
-    if images.dtype.kind == "f" and not (images.min() >= -BEYOND and images.max() <= 1 + BEYOND):
-        raise UserError(f"{_range()}; got {images.min():.4g} to {images.max():.4g}")
+    if images.dtype.kind == "f" and not (images.min() >= -checks.BEYOND and images.max() <= 1 + checks.BEYOND):
+        raise UserError(f"{checks.range_of_images()}; got {images.min():.4g} to {images.max():.4g}")
     labels = _labels_of(model, None if y is None else np.asarray(y), len(images))
     most = model.arguments.get("num_examples", len(images))
     if model.needs_index and len(images) > most:
@@ -201,8 +188,9 @@ def _labels_of(model, labels, count) -> np.ndarray:
         if model.needs_labels:
             raise UserError(_wanted_labels(model, None if labels is None else (labels.dtype.name, labels.shape)))
         return np.full(count, -1, np.int32)
-    if model.needs_labels and not (labels.min() >= 0 and labels.max() < model.arguments.get("num_classes", LABELS)):
-        raise UserError(f"{_label_range(model)}; got {labels.min()} to {labels.max()}")
+    most = model.arguments.get("num_classes", checks.LABELS)
+    if model.needs_labels and not (labels.min() >= 0 and labels.max() < most):
+        raise UserError(f"{checks.range_of_labels(model)}; got {labels.min()} to {labels.max()}")
     return labels.astype(np.int32)
 
 
@@ -227,6 +215,11 @@ def _completed(model, data: tf.data.Dataset) -> tf.data.Dataset:
             f"{name} keeps something of each image, so it must know which image is which: give dicts with image and "
             "index, the image's own number from 0 (ds.enumerate() before shuffling), or an array"
         )
+    if "partner" in named:
+        if why := model.why_one_image():
+            raise UserError(f"{name} {why}: leave partner out of the batches")
+        if named["partner"] != image:
+            raise UserError(f"partners are {named['partner']}: expected what the images are, {image}")
     flat = isinstance(label, tf.TensorSpec) and (label.shape.rank == 1 or tuple(label.shape[1:]) == (1,))
     numbers = flat and label.dtype.is_integer
     if model.needs_labels and not numbers:
@@ -245,32 +238,16 @@ def _completed(model, data: tf.data.Dataset) -> tf.data.Dataset:
             "index": tf.cast(given["index"], tf.int64) if "index" in given else tf.range(tf.cast(rows, tf.int64)),
             "label": tf.cast(labels, tf.int32),
         }
+        if "partner" in given:
+            given = {"partner_size": batch["size"], **given}
+            batch |= {"partner": tf.cast(given["partner"], batch["image"].dtype)}
+            batch |= {"partner_size": tf.cast(given["partner_size"], tf.float32)}
         for part in batch.values():
             part.set_shape([images.shape[0], *part.shape[1:]])
-        return _checked(model, batch)
+        return checks.checked(model, batch)
 
     complete = tf.autograph.experimental.do_not_convert(complete)
     return data.map(complete, num_parallel_calls=tf.data.AUTOTUNE)
-
-
-def _checked(model, batch):
-    """The batch, once it is seen that its values lie where they must."""
-    checks = []
-    images = batch["image"]
-    if images.dtype.is_floating:
-        outside = (images < -BEYOND) | (images > 1 + BEYOND)
-        checks.append(tf.debugging.Assert(~tf.reduce_any(outside), [_range()]))
-    if model.needs_labels:
-        right = (batch["label"] >= 0) & (batch["label"] < model.arguments.get("num_classes", LABELS))
-        checks.append(tf.debugging.Assert(tf.reduce_all(right), [_label_range(model)]))
-    if model.needs_index:
-        most = model.arguments["num_examples"]
-        right = (batch["index"] >= 0) & (batch["index"] < most)
-        checks.append(
-            tf.debugging.Assert(tf.reduce_all(right), [f"the index must lie from 0 to num_examples - 1, {most - 1}"])
-        )
-    with tf.control_dependencies(checks):
-        return {name: tf.identity(part) for name, part in batch.items()}
 
 
 def _check_image_type(model, dtype: str, shape: tuple) -> None:
@@ -284,14 +261,6 @@ def _check_image_type(model, dtype: str, shape: tuple) -> None:
     channels = model.backbone.input_shape[-1]
     if shape[-1] != channels:
         raise UserError(f"images have {shape[-1]} channel(s), and the backbone {model.backbone.name} takes {channels}")
-
-
-def _range() -> str:
-    return "the images must have values from 0 to 1 where they are floats: divide them by their maximum, such as 255"
-
-
-def _label_range(model) -> str:
-    return f"the labels must lie from 0 to num_classes - 1, {model.arguments.get('num_classes', LABELS) - 1}"
 
 
 def _wanted_labels(model, got) -> str:

@@ -73,7 +73,7 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         self._noted_channels = set()
         self.built = True
 
-    def call(self, inputs, sizes=None, step=None, within=None):
+    def call(self, inputs, sizes=None, step=None, within=None, partners=None):
         """Makes the views of one step.
 
         Args:
@@ -84,6 +84,8 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
                 image's own. Crops are drawn in the true geometry.
             step: int64 scalar, e.g. `optimizer.iterations`; None: drawn at random.
             within: `boxes.Boxes`, the part of each image that views are made of, see `render.make_view`; None: all.
+            partners: (images, sizes) of as many other images, of which every second view is made; None: all views are
+                of the images themselves. Not for ragged images.
 
         Returns:
             A list with one float32 [b, s_v, s_v, C] in [0, 1] per view, NaN where `mark_gaps` says so; for a dict, the
@@ -93,12 +95,12 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
         sizes = batch.get("sizes", sizes)
         if step is None:
             step = self._random_generator.uniform_full_int([], dtype=tf.int64)
-        views = self._make(batch["images"], sizes, tf.cast(step, tf.int64), within)
+        views = self._make(batch["images"], sizes, tf.cast(step, tf.int64), within, partners)
         if not form["batched"]:
             views = [tf.squeeze(view, axis=0) for view in views]
         return self._packed(inputs, views)
 
-    def _make(self, images, sizes, step, within):
+    def _make(self, images, sizes, step, within, partners):
         views, extents = [policy.at_share(self.share) for policy in self.views], None
         if isinstance(images, tf.RaggedTensor):
             rows = images.row_lengths(1)
@@ -117,11 +119,16 @@ class RandomViews(keras_cv.layers.VectorizedBaseImageAugmentationLayer):
                 self._view(policy, False, images, sizes, step, replica, view, extents, within=within)
                 for view, policy in enumerate(views)
             ]
-        columns = self._transposed(images) if any(map(self._is_banded, views)) else None
-        return [
-            self._maker(policy)(images, sizes, step, replica, tf.constant(view), columns, within)
-            for view, policy in enumerate(views)
-        ]
+        shown = [(images, sizes)]
+        if partners is not None:
+            shown.append((tf.convert_to_tensor(partners[0]), tf.reshape(tf.cast(partners[1], tf.float32), [-1, 2])))
+        banded = any(map(self._is_banded, views))
+        shown = [(*pair, self._transposed(pair[0]) if banded else None) for pair in shown]
+        made = []
+        for view, policy in enumerate(views):
+            images, sizes, columns = shown[view % len(shown)]
+            made.append(self._maker(policy)(images, sizes, step, replica, tf.constant(view), columns, within))
+        return made
 
     def _maker(self, policy):
         """The function that makes views of one policy, compiled where it should be.

@@ -1,12 +1,10 @@
-"""Labels from a CSV file, and groups that are never on both sides."""
-
-import dataclasses
+"""Labels from a CSV file."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ssl_keras.data import labels, splits
+from ssl_keras.data import labels
 from ssl_keras.data.sources import open_source
 from ssl_keras.errors import UserError
 
@@ -15,7 +13,7 @@ COUNT = 40
 
 @pytest.fixture
 def folder(tmp_path):
-    """Images of ten patients, four each, without classes."""
+    """Images of ten patients, without classes."""
     rng = np.random.default_rng(0)
     for number in range(COUNT):
         place = tmp_path / "images" / f"patient_{number // 4}"
@@ -74,38 +72,3 @@ def test_a_name_that_two_images_have_is_not_guessed(folder):
     (folder / "patient_0" / "00.png").rename(folder / "other" / "01.png")
     with pytest.raises(UserError, match="names 2 images"):
         labels.from_csv(open_source(f"folder:{folder}"), table(folder, ["01.png,ill"]))
-
-
-def test_groups_are_never_on_both_sides(folder):
-    file = table(folder, lines())
-    pattern = r"patient_\d+"
-    train, test, note = splits.train_and_test(f"folder:{folder}", labels=file, group_by=pattern)
-    sides = [{source.describe(i).split("/")[-2] for i in range(len(source))} for source in (train, test)]
-    assert not sides[0] & sides[1] and len(sides[0] | sides[1]) == 10 and "whole groups" in note
-    assert len(test) == 8 and set(test.labels) == {0, 1}
-    same = splits.train_and_test(f"folder:{folder}", labels=file, group_by=pattern)[1]
-    assert [same.describe(i) for i in range(8)] == [test.describe(i) for i in range(8)]
-
-
-@pytest.mark.parametrize(
-    "pattern, words",
-    [
-        ("patient", "all 40 labeled images are of one group"),
-        ("patient_[1-9]", "matches 36 of 40 names; it does not match"),
-        ("(", "is no regular expression"),
-    ],
-)
-def test_groups_that_cannot_be_are_refused(folder, pattern, words):
-    with pytest.raises(UserError, match=words):
-        splits.train_and_test(f"folder:{folder}", labels=table(folder, lines()), group_by=pattern)
-
-
-def test_training_images_of_the_test_images_groups_are_left_out(folder):
-    source = labels.from_csv(open_source(f"folder:{folder}"), table(folder, lines()))
-    train = splits.subset(source, np.arange(30), "train")
-    test = splits.subset(source, np.arange(26, 40), "test")
-    kept, note = splits._apart(train, test, r"patient_(\d+)")
-    names = {kept.describe(i).split("/")[-2] for i in range(len(kept))}
-    assert len(kept) == 24 and names == {f"patient_{i}" for i in range(6)} and "6 training images are left out" in note
-    with pytest.raises(UserError, match="all training images are of groups that the test images have too"):
-        splits._apart(train, dataclasses.replace(train), r"patient_(\d+)")

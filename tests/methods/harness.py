@@ -47,20 +47,25 @@ def views_of(recipe: str, size: int) -> RandomViews:
     return RandomViews(policies.get(recipe, size), size, seed=0, jit_compile=False)
 
 
-def batches(steps: int, seed: int = 0) -> tf.data.Dataset:
-    """`steps` global batches of smooth random images, each of its own color and layout."""
+def batches(steps: int, seed: int = 0, partners: bool = False) -> tf.data.Dataset:
+    """`steps` global batches of smooth random images, each of its own color and layout.
+
+    Args:
+        partners: whether each image has another one that belongs to it, here the next.
+    """
     rng = np.random.default_rng(seed)
     n = steps * BATCH
     coarse = rng.uniform(0, 255, (n, 4, 4, 3))
     images = np.asarray(tf.image.resize(coarse, [SIZE, SIZE], "bicubic")).clip(0, 255).astype(np.uint8)
-    data = tf.data.Dataset.from_tensor_slices(
-        {
-            "image": images,
-            "size": np.full((n, 2), SIZE, np.float32),
-            "index": np.arange(n, dtype=np.int64) % FACTS["num_examples"],
-            "label": (np.arange(n) % CLASSES).astype(np.int32),
-        }
-    )
+    parts = {
+        "image": images,
+        "size": np.full((n, 2), SIZE, np.float32),
+        "index": np.arange(n, dtype=np.int64) % FACTS["num_examples"],
+        "label": (np.arange(n) % CLASSES).astype(np.int32),
+    }
+    if partners:
+        parts |= {"partner": np.roll(images, 1, axis=0), "partner_size": parts["size"]}
+    data = tf.data.Dataset.from_tensor_slices(parts)
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return data.batch(BATCH, drop_remainder=True).with_options(options)

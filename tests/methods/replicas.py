@@ -24,14 +24,15 @@ class FirstGradient(keras.callbacks.Callback):
             self.value = _flat([v.numpy() for v in self.model.optimizer.velocities])
 
 
-def compare(name: str, strategy: tf.distribute.Strategy) -> None:
+def compare(name: str, strategy: tf.distribute.Strategy, partners: bool = False) -> None:
     """Asserts that the first gradient, and losses, weights and their moves in a few steps, are those of one replica."""
+    data = harness.batches(STEPS, partners=partners)
     one, gradient = harness.make(name, learning_rate=GENTLE), FirstGradient()
     start = harness.weights(one)
-    alone = harness.train(one, harness.batches(STEPS), [gradient])
+    alone = harness.train(one, data, [gradient])
     with strategy.scope():
         several, theirs = harness.make(name, learning_rate=GENTLE), FirstGradient()
-    together = harness.train(several, harness.batches(STEPS), [theirs])
+    together = harness.train(several, data, [theirs])
     squares = (method.optimizer.gradient_squares.numpy() for method in (several, one))
     assert _difference(*map(np.sqrt, squares)) < 1e-2
     # A ReLU near 0 may open or close by rounding: VICReg's gradient here has 0.4 % of that, most others 0.001 %.

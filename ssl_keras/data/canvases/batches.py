@@ -1,5 +1,5 @@
-"""Canvases -> batches: {"image": [B, S, S, C], "size": float32 [B, 2], "index": int64 [B], "label": int32
-[B]}.
+"""Canvases -> batches: {"image": [B, S, S, C], "size": float32 [B, 2], "index": int64 [B], "label": int32 [B]}, and
+with partners "partner" and "partner_size", another image for each and its size.
 
 `index` is an image's row among the canvases, 0 to N - 1, so that it can number the rows of a memory bank; the
 canvases' own `index` tells its number in the source.
@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from ssl_keras.data.canvases.memory import Canvases
 from ssl_keras.data.canvases.order import epoch_order, rows_per_worker
+from ssl_keras.data.canvases.partners import Partners
 from ssl_keras.data.canvases.pipeline import as_written
 from ssl_keras.data.canvases.streams import StreamedCanvases
 from ssl_keras.errors import UserError
@@ -44,6 +45,7 @@ def train_batches(
     start_step: int = 0,
     steps: int | None = None,
     shard: tuple[int, int] = (0, 1),
+    partners: Partners | None = None,
 ) -> tf.data.Dataset:
     """Whole batches of shuffled images, epoch after epoch, each image at most once in an epoch.
 
@@ -59,6 +61,7 @@ def train_batches(
             entered in its middle, and the images passed are not decoded. For streamed images `expect_bad` comes first.
         steps: how many batches (default: no end).
         shard: (index, count) of the worker.
+        partners: of canvases in memory; None: none.
     Raises:
         UserError: a batch is larger than the data, or not a multiple of the number of workers.
     """
@@ -70,15 +73,18 @@ def train_batches(
             dataset = dataset.take(steps).apply(tf.data.experimental.assert_cardinality(steps))
     else:
         stored = np.arange(len(canvases))
+        partner = lru_cache(maxsize=2)(lambda epoch: partners.of_epoch(epoch))
         order = lru_cache(maxsize=2)(lambda epoch: stored if seed is None else epoch_order(seed, epoch, len(canvases)))
 
         def chosen(step):
             epoch, batch = divmod(int(step), whole)
             first = batch * batch_size + shard[0] * rows
-            return order(epoch)[first : first + rows]  # [B / count]
+            mine = order(epoch)[first : first + rows]  # [B / count]
+            return (mine,) if partners is None else (mine, partner(epoch)[mine])
 
         numbers = tf.data.Dataset.counter(start_step)
-        dataset = _gathered(canvases, numbers if steps is None else numbers.take(steps), chosen, rows)
+        numbers = numbers if steps is None else numbers.take(steps)
+        dataset = _gathered(canvases, numbers, chosen, rows, partners is not None)
     return dataset.with_options(_options()).prefetch(4)
 
 
@@ -89,7 +95,7 @@ def eval_batches(canvases: Canvases | StreamedCanvases, batch_size: int) -> tf.d
     else:
 
         def rows(step):
-            return np.arange(step * batch_size, min((step + 1) * batch_size, len(canvases)))
+            return (np.arange(step * batch_size, min((step + 1) * batch_size, len(canvases))),)
 
         dataset = _gathered(canvases, tf.data.Dataset.range(-(-len(canvases) // batch_size)), rows, None)
     return dataset.with_options(_options()).prefetch(4)
@@ -103,24 +109,30 @@ def sample(canvases: Canvases | StreamedCanvases, n: int) -> tuple[np.ndarray, n
     return np.concatenate([batch["image"] for batch in found]), np.concatenate([batch["size"] for batch in found])
 
 
-def _gathered(canvases: Canvases, numbers: tf.data.Dataset, rows, batch_size: int | None) -> tf.data.Dataset:
-    """Batches of canvases in memory: one NumPy gather per batch, no work per image."""
+def _gathered(
+    canvases: Canvases, numbers: tf.data.Dataset, rows, batch_size: int | None, paired: bool = False
+) -> tf.data.Dataset:
+    """Batches of canvases in memory: one NumPy gather per batch, or two, and no work per image.
+
+    Args:
+        rows: number of a batch -> (rows of its images,), or these and the rows of their partners where `paired`.
+    """
+    kinds = {"image": canvases.images.dtype, "size": tf.float32, "index": tf.int64, "label": tf.int32}
+    shapes = {"image": canvases.spec.shape, "size": (2,), "index": (), "label": ()}
+    if paired:
+        kinds |= {"partner": kinds["image"], "partner_size": kinds["size"]}
+        shapes |= {"partner": shapes["image"], "partner_size": shapes["size"]}
 
     def gather(number):
-        chosen = rows(number)
-        return canvases.images[chosen], canvases.sizes[chosen], chosen, canvases.labels[chosen]
+        chosen, *others = rows(number)
+        found = [canvases.images[chosen], canvases.sizes[chosen], chosen, canvases.labels[chosen]]
+        return found + [array[other] for other in others for array in (canvases.images, canvases.sizes)]
 
     @as_written
     def batch(number):
-        image, size, index, label = tf.numpy_function(
-            gather, [number], [canvases.images.dtype, tf.float32, tf.int64, tf.int32], stateful=False
-        )
-        return {
-            "image": tf.ensure_shape(image, [batch_size, *canvases.spec.shape]),
-            "size": tf.ensure_shape(size, [batch_size, 2]),
-            "index": tf.ensure_shape(index, [batch_size]),
-            "label": tf.ensure_shape(label, [batch_size]),
-        }
+        found = tf.numpy_function(gather, [number], list(kinds.values()), stateful=False)
+        named = zip(kinds, found, strict=True)
+        return {name: tf.ensure_shape(value, [batch_size, *shapes[name]]) for name, value in named}
 
     return numbers.map(batch, num_parallel_calls=2)
 

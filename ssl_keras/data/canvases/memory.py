@@ -32,6 +32,7 @@ class Canvases:
         bad: (description, reason) of the images that could not be read.
         class_names: names of the classes, or None.
         bad_indices: the numbers in the source of `bad`, in the same order.
+        groups: int [N], a number for each group of images that belong together; None: not known.
     """
 
     spec: CanvasSpec
@@ -42,6 +43,7 @@ class Canvases:
     bad: list[tuple[str, str]]
     class_names: tuple[str, ...] | None = None
     bad_indices: list[int] = field(default_factory=list)
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -74,9 +76,9 @@ class Canvases:
 
     def subset(self, rows: np.ndarray) -> "Canvases":
         """The images at some rows, in their order."""
-        return Canvases(
-            self.spec, self.images[rows], self.sizes[rows], self.labels[rows], self.index[rows], [], self.class_names
-        )
+        groups = None if self.groups is None else self.groups[rows]
+        parts = (array[rows] for array in (self.images, self.sizes, self.labels, self.index))
+        return Canvases(self.spec, *parts, [], self.class_names, groups=groups)
 
 
 def load_canvases(
@@ -118,4 +120,5 @@ def load_canvases(
     bad = list_bad(source, dropped)
     stop_if_too_many(bad, len(source), max_bad_fraction)
     labels = source.labels_if_fine[index]
-    return Canvases(spec, images[:kept], sizes[:kept], labels, index, bad, source.class_names, dropped)
+    groups = None if source.groups is None else source.groups[index]
+    return Canvases(spec, images[:kept], sizes[:kept], labels, index, bad, source.class_names, dropped, groups)

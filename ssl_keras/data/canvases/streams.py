@@ -39,7 +39,7 @@ class StreamedCanvases:
         self.source, self.spec, self.max_bad_fraction = source, spec, max_bad_fraction
         self.class_names = source.class_names
         self.index = np.arange(len(source), dtype=np.int64)
-        self.labels = source.labels_if_fine
+        self.labels, self.groups = source.labels_if_fine, source.groups
         self._bad: dict[int, tuple[str, str]] = {}
         self._check_sample()
 

@@ -170,6 +170,8 @@ def _source(
             shapes=found.shapes,
             sorted_by_name=True,
             remarks=(*found.remarks, *remarks),
+            group=(lambda i: found.patient(found.rows[i])) if found.knows_patients else None,
+            root=name,
         )
         return tiled(source, tiling.parse(_cut.tile), _cut.tile_spread, _invalid()) if _cut.tile else source
     return Source(
@@ -183,4 +185,5 @@ def _source(
         sorted_by_name=True,
         places=Places([str(root / path) for path in paths], np.arange(len(paths))),
         remarks=tuple(remarks),
+        root=name,
     )
