@@ -17,7 +17,7 @@ FLOORS = [
     ["data.formats", "data.folders", "data.scenes", "data.reading"],
     ["data.axes", "data.ranges", "data.tiling", "data.values"],
     ["data.readers"],
-    ["data.source"],
+    ["data.source", "data.known_facts"],
     ["data.reasons", "data.identity", "data.records", "data.labels", "data.measured"],
     ["data.stacks", "data.tiles"],
     ["data.sources", "data.canvases"],

@@ -41,7 +41,7 @@ class Stacks:
         self._root, self._groups, self._patterns, self._invalid = root, groups, patterns, invalid
         paths = [path for group in groups for path in group.files if path]
         self._number = {path: number for number, path in enumerate(paths)}
-        self._files = Measured([root / path for path in paths], [ordinary_or_measured(path) for path in paths])
+        self._files = Measured(str(root), paths, [ordinary_or_measured(path) for path in paths])
         self.channels, self.dtype = len(patterns), self._files.dtype
         self.rows: list[Row] = []
         self._counts: list[int] = []  # of pictures in each file of a group; 0: not known, or not the same in all
