@@ -125,7 +125,7 @@ def locked(folder: str) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             raise UserError(
-                f"{folder} is in use by another run ({file.read().strip()}): wait for it, or use another --workdir"
+                f"{folder} is in use by another run ({file.read().strip()}): wait for it, or use another folder"
             ) from error
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -134,7 +134,7 @@ def locked(folder: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def space_needed(folder: str) -> Iterator[None]:
+def space_needed(folder: str, goes_on: str = "goes on from the last checkpoint") -> Iterator[None]:
     """Says in a sentence that a disk is full, and that what was written before is whole.
 
     Raises:
@@ -150,7 +150,7 @@ def space_needed(folder: str) -> Iterator[None]:
         raise OSError(
             getattr(error, "errno", None) or errno.ENOSPC,
             f"no space is left for {folder} ({error}). What was saved before is whole: free some space, and the same "
-            "command goes on from the last checkpoint",
+            f"command {goes_on}",
         ) from error
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from ssl_keras.build.packed import as_packed
 from ssl_keras.build.values import values_of, with_values
 from ssl_keras.config import Config
 from ssl_keras.data import measured, splits
@@ -39,6 +40,7 @@ def read_as(config: Config) -> None:
 
 def resolve(config: Config, source: Source, method_class: type) -> tuple[Config, CanvasSpec]:
     """Fills what the settings leave to the data: recipe, sizes, channels and pixel type."""
+    config = as_packed(config, source)
     found = probe(source, channels=config.channels, dtype=config.dtype)
     if found.note:
         print(found.note)

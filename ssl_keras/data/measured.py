@@ -155,6 +155,11 @@ class Measured:
         """What the images of a patient have in common, a hash; None: not known."""
         return self._facts[row.file].group if self._facts[row.file] else None
 
+    @property
+    def knows_patients(self) -> bool:
+        """Whether there is an image of which `patient` knows something."""
+        return any(facts is not None and facts.group is not None for facts in self._facts)
+
     def _reader(self, file: int) -> ModuleType:
         return self._readers[self._names[file]]
 

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 
 from ssl_keras.data.reading import PatientReader
+from ssl_keras.data.values import Values
 from ssl_keras.errors import UserError
 from ssl_keras.words import shown
 
@@ -53,6 +54,27 @@ class Places:
         return Places(self.paths, self.file[chosen], None if self.spans is None else self.spans[chosen], self.feature)
 
 
+@dataclass(frozen=True)
+class Packed:
+    """What images that are canvases already were made as.
+
+    Args:
+        sizes: int [N, 2], height and width of each image before it was squashed, px.
+        values: what its raw numbers mean; None: the canvases hold pixels.
+        settings: how it was read and squashed: settings of a run and their values.
+        asked: what these were before the data had decided.
+    """
+
+    sizes: np.ndarray
+    values: Values | None
+    settings: dict[str, object]
+    asked: dict[str, object]
+
+    def at(self, chosen: np.ndarray) -> "Packed":
+        """That of the images `chosen`, integer [M]."""
+        return replace(self, sizes=self.sizes[chosen])
+
+
 @dataclass
 class Source:
     """Images by number, read one at a time and in any order, so that an epoch's order can be exact.
@@ -73,6 +95,9 @@ class Source:
             of it.
         places: where the encoded images lie in files, or None where they do not.
         remarks: sentences for the user: what was passed over, and what was taken for what.
+        group: i -> what the image has in common with others of its patient or volume, as its file tells: a hash, never
+            a name or an id; None: not known. None where no file tells.
+        packed: where `read` gives canvases, what these are of; else None.
         doubt: why the pixels are perhaps in another order than `arrays` says, for a user who has not named the
             channels; None where there is no doubt.
     """
@@ -89,6 +114,8 @@ class Source:
     sorted_by_name: bool = False
     places: Places | None = None
     remarks: tuple[str, ...] = ()
+    group: Callable[[int], str | None] | None = None
+    packed: Packed | None = None
     doubt: str | None = None
 
     def __post_init__(self):
@@ -163,5 +190,7 @@ def subset(source: Source, chosen: np.ndarray, name: str) -> Source:
         sorted_by_name=source.sorted_by_name,
         places=None if source.places is None else source.places.at(chosen),
         remarks=source.remarks,
+        group=None if source.group is None else lambda i: source.group(int(chosen[i])),
+        packed=None if source.packed is None else source.packed.at(chosen),
         doubt=source.doubt,
     )

@@ -172,6 +172,7 @@ def _source(
             shapes=found.shapes,
             sorted_by_name=True,
             remarks=(*found.remarks, *remarks),
+            group=(lambda i: found.patient(found.rows[i])) if found.knows_patients else None,
         )
         return tiled(source, tiling.parse(_cut.tile), _cut.tile_spread, _invalid()) if _cut.tile else source
     return Source(
