@@ -6,20 +6,22 @@ A folder of shards holds
 - `SPLIT-NNNNN.tfrecord`, SPLIT being train or test: a tf.train.Example for each image, in the order of the data;
 - `SPLIT.npz`: of each image where it lies, its checksum, label, true size and name, so that nothing is read at a start.
 
-An Example has `image/encoded`, the canvas without loss: a PNG of 1 to 4 channels of 8 or 16 bits, else zlib of its
-bytes, little-endian, all first bytes of the numbers before all second ones; `image/format`, "png" or "zlib";
+An Example has `image/encoded`, the canvas without loss: a PNG of 1 to 4 channels of 8 bits or one of 16, else zlib of
+its bytes, little-endian, all first bytes of the numbers before all second ones; `image/format`, "png" or "zlib";
 `image/height` and `image/width` of the image before it was squashed; `image/class/label` (-1: none);
 `image/class/text`, `image/filename` and `image/group` where they are known. An image that could not be read has
 `image/error`, the reason, in the place of the canvas, so that images are numbered as in the data that were packed.
 """
 
 import hashlib
+import io
 import os
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from ssl_keras import files
 from ssl_keras.data.folders.index_file import packed as packed_texts
@@ -31,7 +33,7 @@ from ssl_keras.words import shown
 MANIFEST = "manifest.json"
 TOOL = "ssl_keras make_shards"
 FORMAT = 1
-PNG_CHANNELS = 4
+PNG_CHANNELS = {"uint8": 4, "uint16": 1}  # that Pillow reads and writes as they are
 COMPRESSION = 3  # of PNG: files are a tenth larger than by the strongest, and written four times as fast
 TEXTS = ("name", "group", "error")  # of an `Index`
 AGAIN = "run the tools.make_shards command again, which makes the damaged shards anew"
@@ -80,25 +82,24 @@ def shard_name(split: str, number: int) -> str:
 
 def encoded(canvas: np.ndarray) -> tuple[bytes, str]:
     """A canvas [S, S, C], uint8, uint16 or float32, without loss: its bytes and their form."""
-    import tensorflow as tf
-
-    if canvas.dtype.kind == "u" and canvas.shape[2] <= PNG_CHANNELS:
-        with tf.device("CPU"):
-            return tf.io.encode_png(canvas, compression=COMPRESSION).numpy(), "png"
+    if canvas.shape[2] <= PNG_CHANNELS.get(canvas.dtype.name, 0):
+        file = io.BytesIO()
+        image = Image.fromarray(canvas[..., 0] if canvas.shape[2] == 1 else canvas)
+        image.save(file, "PNG", compress_level=COMPRESSION)
+        return file.getvalue(), "png"
     plain = canvas.astype(canvas.dtype.newbyteorder("<"), order="C", copy=False)
     return zlib.compress(plain.reshape(-1).view(np.uint8).reshape(-1, canvas.itemsize).T.tobytes(), 1), "zlib"
 
 
 def decoded(canvas: bytes, form: str, shape: tuple[int, int, int], dtype: str) -> np.ndarray:
     """What `encoded` was given."""
-    import tensorflow as tf
-
     if form == "png":
-        with tf.device("CPU"):
-            return tf.io.decode_png(canvas, shape[2], dtype).numpy()
-    numbers = np.dtype(dtype).newbyteorder("<")
-    columns = np.frombuffer(zlib.decompress(canvas), np.uint8).reshape(numbers.itemsize, -1)
-    return np.ascontiguousarray(columns.T).view(numbers).reshape(shape).astype(dtype, copy=False)
+        pixels = np.asarray(Image.open(io.BytesIO(canvas), formats=["PNG"]))
+    else:
+        numbers = np.dtype(dtype).newbyteorder("<")
+        columns = np.frombuffer(zlib.decompress(canvas), np.uint8).reshape(numbers.itemsize, -1)
+        pixels = np.ascontiguousarray(columns.T).view(numbers)
+    return pixels.reshape(shape).astype(dtype, copy=False)
 
 
 def example(item: Item) -> bytes:

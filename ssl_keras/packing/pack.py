@@ -15,6 +15,7 @@ from ssl_keras.config import Config
 from ssl_keras.data import shards
 from ssl_keras.data.canvases.pipeline import CanvasSpec, as_written, decoded, stop_if_too_many
 from ssl_keras.data.folders.index_file import unpacked
+from ssl_keras.data.identity import below, roots_of
 from ssl_keras.data.reasons import list_bad
 from ssl_keras.data.source import Source
 from ssl_keras.data.sources import open_source
@@ -62,7 +63,8 @@ def pack(config: Config, output: str, images_per_shard: int | None) -> dict:
         path = os.path.join(output, shards.MANIFEST)
         if before is None:
             files.write_json(path, {"complete": False} | plan)
-        packed = [_Split(output, split, source, spec, config.data, plan) for split, source in sources.items()]
+        roots = roots_of(config.data, config.data_dir)
+        packed = [_Split(output, split, source, spec, roots, plan) for split, source in sources.items()]
         try:
             made = {part.split: part.make(before, config.max_bad_fraction) for part in packed}
         finally:
@@ -92,8 +94,8 @@ class _Split:
         bad: (description, reason) of the images that could not be read.
     """
 
-    def __init__(self, output: str, split: str, source: Source, spec: CanvasSpec, data: str, plan: dict):
-        self.output, self.split, self.source, self.spec, self.data = output, split, source, spec, data
+    def __init__(self, output: str, split: str, source: Source, spec: CanvasSpec, roots: list[str], plan: dict):
+        self.output, self.split, self.source, self.spec, self.roots = output, split, source, spec, roots
         each = plan["images_per_shard"]
         self.rows = [np.arange(at, min(at + each, len(source))) for at in range(0, len(source), each)]
         names = [shards.shard_name(split, number) for number in range(len(self.rows))]
@@ -151,7 +153,7 @@ class _Split:
             label = int(source.labels_if_fine[i])
             item = shards.Item(
                 label,
-                plans.name(source, i, self.data),
+                below(source.describe(i), self.roots),
                 source.class_names[label] if source.class_names and label >= 0 else "",
                 (source.group(i) if source.group else None) or "",
             )
@@ -173,8 +175,8 @@ class _Split:
             needed, free = each * (len(self.source) - images), shutil.disk_usage(self.output).free
             if needed > free:
                 raise UserError(
-                    f"{self.output} needs about {needed / 2**30:.1f} GiB more for {self.split} images, and "
-                    f"{free / 2**30:.1f} GiB are free: free some, and the same command goes on"
+                    f"{self.output} needs about {needed / 2**20:,.0f} MiB more for {self.split} images, and "
+                    f"{free / 2**20:,.0f} MiB are free: free some, and the same command goes on"
                 )
 
 

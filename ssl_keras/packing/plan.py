@@ -2,12 +2,12 @@
 
 import dataclasses
 import hashlib
-import os
 
 from ssl_keras.build.packed import of_canvases
 from ssl_keras.config import Config
 from ssl_keras.data import shards
 from ssl_keras.data.canvases.pipeline import CanvasSpec
+from ssl_keras.data.identity import below, roots_of
 from ssl_keras.data.source import Source
 from ssl_keras.words import shown
 
@@ -26,7 +26,7 @@ def plan(
         sources: by split.
         images_per_shard: None: so many that their canvases are `SHARD_BYTES`.
     """
-    train = sources["train"]
+    train, roots = sources["train"], roots_of(config.data, config.data_dir)
     return _plain(
         {
             "tool": shards.TOOL,
@@ -39,7 +39,7 @@ def plan(
             "class_names": train.class_names,
             "sorted_by_name": train.sorted_by_name,
             "images_per_shard": images_per_shard or max(1, SHARD_BYTES // spec.bytes),
-            "splits": {split: _about(source, config.data) for split, source in sources.items()},
+            "splits": {split: _about(source, roots) for split, source in sources.items()},
         }
     )
 
@@ -50,20 +50,10 @@ def of(manifest: dict) -> dict:
     return {key: value for key, value in manifest.items() if key not in ("complete", "version")} | {"splits": splits}
 
 
-def name(source: Source, i: int, data: str) -> str:
-    """What a person can find an image by, below the data's own folder."""
-    described, place = source.describe(i), data.partition(":")[2]
-    for root in (place, os.path.dirname(place)):
-        before = f"{shown(root).rstrip('/')}/"
-        if root and described.startswith(before):
-            return described[len(before) :]
-    return described
-
-
-def _about(source: Source, data: str) -> dict:
+def _about(source: Source, roots: list[str]) -> dict:
     found, labels = hashlib.sha256(), source.labels_if_fine
     for i in range(len(source)):
-        found.update(f"{labels[i]}\t{name(source, i, data)}\n".encode())
+        found.update(f"{labels[i]}\t{below(source.describe(i), roots)}\n".encode())
     values = source.name, len(source), source.labels is not None, list(map(shown, source.remarks)), found.hexdigest()
     return dict(zip(PLANNED, values))
 
