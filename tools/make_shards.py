@@ -9,8 +9,9 @@ from absl import flags
 from ssl_keras import cli
 from ssl_keras.config import settings
 from ssl_keras.errors import UserError
+from ssl_keras.words import counted
 
-OF_RUNS = ("train_examples", "data_service")  # of the settings of the data
+OF_RUNS = ("train_examples", "data_service", "fill")  # of the settings of the data
 
 cli.define([name for name, known in settings().items() if known.group == "data" and name not in OF_RUNS])
 cli.define_path("output", "", "the folder to write to; the same command goes on where it was stopped")
@@ -29,7 +30,8 @@ def main():
     for split, about in manifest["splits"].items():
         size = sum(shard["bytes"] for shard in about["shards"])
         unreadable = f", {about['unreadable']} of them unreadable (bad_files.txt)" if about["unreadable"] else ""
-        print(f"{split}: {about['images']} images{unreadable}, {len(about['shards'])} shards, {size / 2**20:.1f} MiB")
+        shards = counted(len(about["shards"]), "shard")
+        print(f"{split}: {counted(about['images'], 'image')}{unreadable}, {shards}, {size / 2**20:.1f} MiB")
     print(f"next: python -m tools.pretrain --data=shards:{args.output} --workdir=runs/a")
 
 

@@ -7,7 +7,12 @@ from ssl_keras.data.source import Source
 from ssl_keras.errors import UserError
 
 # Of the settings of the data, those that are no matter of the canvases.
-FREE = ("data", "data_dir", "train_examples", "data_service", "max_bad_fraction", "image_size")
+FREE = ("data", "data_dir", "train_examples", "data_service", "max_bad_fraction", "image_size", "fill")
+
+
+def settings_made(config: Config) -> dict[str, object]:
+    """What a manifest says of the resolved settings; its fill is the mean."""
+    return of_canvases(config) | {"image_size": config.image_size, "fill": config.fill}
 
 
 def of_canvases(config: Config) -> dict[str, object]:
@@ -34,4 +39,6 @@ def as_packed(config: Config, source: Source) -> Config:
                 f"shards with --{name}={mine}"
             )
         changes[name] = there
-    return dataclasses.replace(config, image_size=config.image_size or made["image_size"], **changes)
+    changes["image_size"] = config.image_size or made["image_size"]
+    changes["fill"] = made["fill"] if config.fill == "mean" else config.fill
+    return dataclasses.replace(config, **changes)

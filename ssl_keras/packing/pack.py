@@ -1,5 +1,6 @@
 """Images -> shards: decoded once, as a run would, and written so that runs need not do it again."""
 
+import dataclasses
 import os
 import shutil
 from collections.abc import Iterator
@@ -49,6 +50,8 @@ def pack(config: Config, output: str, images_per_shard: int | None) -> dict:
     if before is None:
         files.refuse_foreign(output, lambda path: False, as_folder=True)
     sources = _sources(config)
+    if not config.normalize.startswith("image"):
+        config = dataclasses.replace(config, fill="mean")  # which runs may ask for, and only the images can tell
     resolved, spec = resolve(config, sources["train"], methods.load(config.method))
     plan = plans.plan(config, resolved, spec, sources, images_per_shard)
     if before is not None and plans.of(before) != plan:

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 
-from ssl_keras.build.packed import of_canvases
+from ssl_keras.build.packed import of_canvases, settings_made
 from ssl_keras.config import Config
 from ssl_keras.data import shards
 from ssl_keras.data.canvases.pipeline import CanvasSpec
@@ -34,7 +34,7 @@ def plan(
             "data": config.data,
             "canvas": {"size": spec.size, "channels": spec.channels, "dtype": spec.dtype},
             "values": spec.values and dataclasses.asdict(spec.values),
-            "settings": of_canvases(resolved) | {"image_size": resolved.image_size},
+            "settings": settings_made(resolved),
             "asked": of_canvases(config),
             "class_names": train.class_names,
             "sorted_by_name": train.sorted_by_name,

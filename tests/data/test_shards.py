@@ -40,13 +40,13 @@ def photos(root, rng, count=24):
     return Config(data=f"folder:{root}", max_bad_fraction=0.1, image_size=16)
 
 
-def depth(root, rng):
+def depth(root, rng, normalize="range:300,1500"):
     root.mkdir()
     for i in range(9):
         surface = rng.normal(900, 200, (30, 24)).clip(1).astype(np.uint16)
         surface[:6, :9] = 0
         Image.fromarray(surface).save(root / f"{i}.png")
-    return Config(data=f"folder:{root}", image_size=16, normalize="range:300,1500", invalid="0")
+    return Config(data=f"folder:{root}", image_size=16, normalize=normalize, invalid="0")
 
 
 def array(root, rng, dtype, channels, **settings):
@@ -60,9 +60,10 @@ def array(root, rng, dtype, channels, **settings):
 KINDS = {
     "photos": photos,
     "depth with holes": depth,
+    "depth, each image by itself": lambda root, rng: depth(root, rng, "image:5,95"),
     "two channels of 16 bits": lambda root, rng: array(root, rng, "uint16", 2, normalize="none"),
     "five channels of floats": lambda root, rng: array(root, rng, "float32", 5, normalize="none", image_size=10),
-    "five channels of measurements": lambda root, rng: array(root, rng, "int16", 5),
+    "five channels of measurements": lambda root, rng: array(root, rng, "int16", 5, invalid="7", fill="mean"),
 }
 
 
@@ -73,7 +74,7 @@ def canvases_of(config):
 
 
 def of_shards(config, output):
-    return dataclasses.replace(Config(), data=f"shards:{output}", max_bad_fraction=config.max_bad_fraction)
+    return Config(data=f"shards:{output}", max_bad_fraction=config.max_bad_fraction, fill=config.fill)
 
 
 def files_of(folder):

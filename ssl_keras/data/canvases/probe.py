@@ -50,8 +50,8 @@ def probe(source: Source, channels: int | None = None, dtype: str | None = None)
     sample = np.unique(np.linspace(0, len(source) - 1, min(LIMIT, len(source))).astype(np.int64))
     _check_channels(source, channels)
     if source.packed:
-        dtype = dtype or source.packed.settings["dtype"]
-        return Probe(channels or source.arrays[0], dtype, None, source.packed.sizes[sample])
+        given, raw = source.arrays[0], source.packed.settings["dtype"]
+        return Probe(channels or given, dtype or raw, None, source.packed.sizes[sample], given)
     if source.arrays:
         sizes = np.array([source.patient_read(0).shape[:2]]) if source.shapes is None else source.shapes[sample]
         sizes = sizes[sizes.min(axis=1) > 0]

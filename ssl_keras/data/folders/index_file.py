@@ -11,7 +11,7 @@ from ssl_keras import files
 from ssl_keras.words import shown
 
 FORMAT = 1  # of the arrays: files of another one are as good as none
-KEPT = 64  # files of different folders
+KEPT = 64  # files, those that were used last
 LEAST = 1000  # a folder of fewer files is read as quickly as what is remembered of it
 SETTLED = 2 * 10**9  # nanoseconds: what was changed later than so long before a look may change again unseen
 _FOLDER = "folders"
@@ -50,6 +50,8 @@ class IndexFile:
         except Exception:  # whatever a damaged file leads NumPy to
             logging.warning("what was remembered of %s is damaged: it is looked through anew", shown(self.root))
             return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # files that are used are kept
         return found
 
     def write(self, arrays: dict[str, np.ndarray]) -> None:

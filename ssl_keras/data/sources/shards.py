@@ -29,7 +29,7 @@ def open_source(path: str, wanted: Wanted) -> Source:
     shards, about = Shards(path, manifest, wanted.split), manifest["splits"][wanted.split]
     index, values, canvas = shards.index, manifest["values"], manifest["canvas"]
     if values is not None:
-        values = Values(tuple(map(tuple, values["ranges"])), values["invalid"] and tuple(values["invalid"]))
+        values = Values(**{name: _frozen(value) for name, value in values.items()})
     made_of = f"shards of {manifest['data']} ({about['name']})"
     return Source(
         name=f"{os.path.basename(os.path.abspath(path))} {wanted.split}",
@@ -45,3 +45,8 @@ def open_source(path: str, wanted: Wanted) -> Source:
         group=(lambda i: shards.groups[i] or None) if any(shards.groups) else None,
         packed=Packed(index.size, values, manifest["settings"], manifest["asked"]),
     )
+
+
+def _frozen(value):
+    """What was a tuple before it became JSON, as one."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
