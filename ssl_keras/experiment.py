@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import statistics
 from collections.abc import Iterator
 
@@ -166,9 +165,7 @@ def check_same_run(config: Config) -> None:
 
 def same_images(config: Config, source: Source, canvases, checkpoints: Checkpoints) -> identity.Identity:
     """The images of the run; UserError where the run in its folder was begun with others."""
-    place = config.data.partition(":")[2]
-    roots = [place, os.path.dirname(re.split(r"[*?\[]", place)[0]), os.path.expanduser(config.data_dir or "")]
-    images = identity.of(source, roots, canvases.bad_indices)
+    images = identity.of(source, identity.roots_of(config.data, config.data_dir), canvases.bad_indices)
     path = _path(config, run_folder.IMAGES)
     if checkpoints.names() and os.path.exists(path):
         differences = images.differences(identity.read(path))

@@ -15,6 +15,7 @@ from ssl_keras.errors import UserError
 from ssl_keras.words import shown
 
 WRITING = ".writing-"  # beginning of the names of what is not whole yet
+CACHE = "SSL_KERAS_CACHE"  # environment variable: the folder of what is kept from run to run; empty: nothing is kept
 
 
 @contextlib.contextmanager
@@ -124,7 +125,7 @@ def locked(folder: str) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             raise UserError(
-                f"{folder} is in use by another run ({file.read().strip()}): wait for it, or use another --workdir"
+                f"{folder} is in use by another run ({file.read().strip()}): wait for it, or use another folder"
             ) from error
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -133,7 +134,7 @@ def locked(folder: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def space_needed(folder: str) -> Iterator[None]:
+def space_needed(folder: str, goes_on: str = "goes on from the last checkpoint") -> Iterator[None]:
     """Says in a sentence that a disk is full, and that what was written before is whole.
 
     Raises:
@@ -149,8 +150,33 @@ def space_needed(folder: str) -> Iterator[None]:
         raise OSError(
             getattr(error, "errno", None) or errno.ENOSPC,
             f"no space is left for {folder} ({error}). What was saved before is whole: free some space, and the same "
-            "command goes on from the last checkpoint",
+            f"command {goes_on}",
         ) from error
+
+
+def cache_folder(name: str, most: int) -> str | None:
+    """A folder in the user's cache, made where it is missing, its oldest files removed.
+
+    Args:
+        name: of the folder.
+        most: how many files are kept there.
+
+    Returns:
+        Its path; None where nothing is to be kept, or nothing can be written.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    place = os.environ.get(CACHE, os.path.join(home, "ssl_keras"))
+    if not place:
+        return None
+    folder = os.path.join(place, name)
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)  # names of files may be no one else's business
+        kept = sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime, reverse=True)
+        for old in kept[most:]:
+            os.remove(old.path)
+    except OSError:  # a home that cannot be written to, or another process that tidies up
+        pass
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def local(path: str) -> str:

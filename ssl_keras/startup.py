@@ -15,11 +15,10 @@ import os
 import sys
 from collections.abc import Iterator
 
-from ssl_keras import machine
+from ssl_keras import files, machine
 
 IMPORTERS = ("keras", "keras_cv")
 UNUSED = ("sklearn", "matplotlib")
-CACHE = "SSL_KERAS_CACHE"  # environment variable: the folder of compiled programs; empty: none is kept
 KEPT = 500  # programs, of about half a megabyte each
 
 
@@ -76,20 +75,12 @@ def _without_garbage() -> Iterator[None]:
 
 def keep_programs() -> None:
     """Has XLA keep what it compiles on disk, for this version of TensorFlow and this kind of processor."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = os.environ.get(CACHE, os.path.join(home, "ssl_keras"))
     switches = os.environ.get("TF_XLA_FLAGS", "")
-    if not folder or "persistent_cache_directory" in switches:
+    if "persistent_cache_directory" in switches:
         return
-    folder = os.path.join(folder, f"xla-{_kind()}")
-    try:
-        os.makedirs(folder, exist_ok=True)
-        programs = sorted(os.scandir(folder), key=lambda entry: entry.stat().st_mtime, reverse=True)
-        for program in programs[KEPT:]:
-            os.remove(program.path)
-    except OSError:  # a home that cannot be written to, or another process that tidies up
-        if not os.access(folder, os.W_OK):
-            return
+    folder = files.cache_folder(f"xla-{_kind()}", KEPT)
+    if folder is None:
+        return
     own = f"--tf_xla_persistent_cache_directory={folder} --tf_xla_persistent_cache_device_types=CPU"
     os.environ["TF_XLA_FLAGS"] = f"{switches} {own}".strip()
 

@@ -20,7 +20,7 @@ def shown(text: str) -> str:
             return f"\\x{code - 0xDC00:02x}"
         return f"\\u{code:04x}" if code >= 0x80 else match[0].encode("unicode_escape").decode()
 
-    return UNPRINTABLE.sub(escaped, text)
+    return text if text.isprintable() else UNPRINTABLE.sub(escaped, text)
 
 
 def counted(number: int, noun: str) -> str:

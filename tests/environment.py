@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-from ssl_keras import startup
+from ssl_keras import files, startup
 
-os.environ.setdefault(startup.CACHE, os.path.join(tempfile.gettempdir(), f"ssl_keras_tests_{os.getuid()}"))
+os.environ.setdefault(files.CACHE, os.path.join(tempfile.gettempdir(), f"ssl_keras_tests_{os.getuid()}"))
 startup.sooner()  # what a test has compiled, another one of the same program need not

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from ssl_keras import startup
+from ssl_keras import files, startup
 from tests.runs import TINY, losses, run_tool
 
 
@@ -32,10 +32,10 @@ print(sklearn.linear_model.LogisticRegression.__name__)
 
 def test_a_program_of_the_views_is_compiled_once_and_gives_the_same_run(tmp_path):
     def train(name: str, cache: str) -> int:
-        variables = {startup.CACHE: cache, "TF_XLA_FLAGS": ""}
+        variables = {files.CACHE: cache, "TF_XLA_FLAGS": ""}
         flags = [*TINY, "--epochs=1", f"--workdir={tmp_path}/{name}"]
         run_tool("pretrain", *flags, variables=variables)
-        return sum(len(files) for _, _, files in os.walk(cache))
+        return sum(len(names) for _, _, names in os.walk(cache))
 
     cache = str(tmp_path / "cache")
     made = train("first", cache)
@@ -45,16 +45,16 @@ def test_a_program_of_the_views_is_compiled_once_and_gives_the_same_run(tmp_path
 
 def test_the_oldest_programs_give_way_and_switches_of_ones_own_are_kept(tmp_path):
     code = "from ssl_keras import startup; startup.keep_programs(); import os; print(os.environ.get('TF_XLA_FLAGS'))"
-    told = python(code, **{startup.CACHE: str(tmp_path), "TF_XLA_FLAGS": "--tf_xla_clustering_debug=false"})
+    told = python(code, **{files.CACHE: str(tmp_path), "TF_XLA_FLAGS": "--tf_xla_clustering_debug=false"})
     assert told.startswith("--tf_xla_clustering_debug=false --tf_xla_persistent_cache_directory=")
     (folder,) = tmp_path.iterdir()
     for number in range(startup.KEPT + 3):
         (folder / f"{number}.pb").touch()
         os.utime(folder / f"{number}.pb", (number, number))
-    python(code, **{startup.CACHE: str(tmp_path)})
+    python(code, **{files.CACHE: str(tmp_path)})
     assert {path.name for path in folder.iterdir()} == {f"{number}.pb" for number in range(3, startup.KEPT + 3)}
     own = "--tf_xla_persistent_cache_directory=/elsewhere"
-    assert python(code, **{startup.CACHE: str(tmp_path), "TF_XLA_FLAGS": own}) == own
-    assert python(code, **{startup.CACHE: ""}) == "None"
+    assert python(code, **{files.CACHE: str(tmp_path), "TF_XLA_FLAGS": own}) == own
+    assert python(code, **{files.CACHE: ""}) == "None"
     (tmp_path / "file").touch()
-    assert python(code, **{startup.CACHE: str(tmp_path / "file")}) == "None"  # a place that cannot be written to
+    assert python(code, **{files.CACHE: str(tmp_path / "file")}) == "None"  # a place that cannot be written to

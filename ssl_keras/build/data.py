@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from ssl_keras.build.packed import as_packed
 from ssl_keras.build.values import values_of, with_values
 from ssl_keras.config import Config
 from ssl_keras.data import measured, splits
@@ -46,12 +47,19 @@ def read_as(config: Config) -> None:
 
 def resolve(config: Config, source: Source, method_class: type) -> tuple[Config, CanvasSpec]:
     """Fills what the settings leave to the data: recipe, sizes, channels and pixel type."""
+    config = as_packed(config, source)
     found = probe(source, channels=config.channels, dtype=config.dtype)
     if found.note:
         print(found.note)
     side = int(np.median(found.sizes.max(axis=1)))
     image_size = config.image_size or max(8, min(LARGEST_DEFAULT_VIEW, side))
-    canvas_size = config.canvas_size or max(8, min(side, round(image_size * CANVAS_MARGIN)))
+    usual = max(8, min(side, round(image_size * CANVAS_MARGIN)))
+    canvas_size = config.canvas_size or usual
+    if source.packed is not None and source.packed.asked["canvas_size"] is None and canvas_size != usual:
+        print(
+            f"canvases of {canvas_size} px, as the shards have them: the images themselves would be read as {usual} px "
+            f"for --image_size={image_size}"
+        )
     config = dataclasses.replace(
         config,
         views=config.views or method_class.default_views,

@@ -109,6 +109,8 @@ def sampled(source: Source, config: Config, images: int = IMAGES) -> np.ndarray:
         for number, i in enumerate(rows, 1):
             try:
                 raw = source.patient_read(int(i))
+                if source.packed is not None and source.packed.values is not None:
+                    raw = source.packed.values.of_codes(raw)
                 pixels = from_array(tf.constant(raw), spec) if source.arrays else read(raw)
             except Exception:  # whatever is wrong with an image, it is counted and named when it is decoded
                 continue

@@ -5,6 +5,8 @@ tell.
 """
 
 import gzip
+import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from ssl_keras import files
 from ssl_keras.data.source import Source
+from ssl_keras.words import shown
 
 SHOWN = 3
 
@@ -51,18 +54,30 @@ def of(source: Source, roots: Iterable[str], unreadable: Iterable[int] = ()) -> 
     """The identity of a source whose images have been looked at.
 
     Args:
-        roots: folders, of which the first that a name begins with is taken off it.
+        roots: see `below`.
         unreadable: numbers of the images that cannot be decoded, whose contents do not count.
     """
-    roots = [f"{root.rstrip('/')}/" for root in roots if root]
-
-    def short(name: str) -> str:
-        return next((name[len(root) :] for root in roots if name.startswith(root)), name)
-
-    names = [short(source.describe(i)) for i in range(len(source))]
+    roots = list(roots)
+    names = [below(source.describe(i), roots) for i in range(len(source))]
     checksums = source.checksums.copy()
     checksums[list(unreadable)] = 0
     return Identity(names, source.labels_if_fine, checksums)
+
+
+def roots_of(data: str, data_dir: str | None) -> list[str]:
+    """The folders that the images of a data specification lie below, for `below`."""
+    place = data.partition(":")[2]
+    roots = place, os.path.dirname(re.split(r"[*?\[]", place)[0]), os.path.expanduser(data_dir or "")
+    return [shown(root) for root in roots]
+
+
+def below(name: str, roots: Iterable[str]) -> str:
+    """A name without the first of the folders that it begins with."""
+    for root in filter(None, roots):
+        before = f"{root.rstrip('/')}/"
+        if name.startswith(before):
+            return name[len(before) :]
+    return name
 
 
 def write(path: str, identity: Identity) -> None:

@@ -1,6 +1,8 @@
 """Files whose numbers are measurements, read by `data.readers`, as images of any size and of one number of channels."""
 
+import functools
 import hashlib
+import itertools
 import os
 import re
 from collections import Counter
@@ -15,10 +17,10 @@ from ssl_keras.data.apart.pool import CrashError
 from ssl_keras.data.formats.decode import LUMA
 from ssl_keras.data.formats.look import are_gray, is_gray
 from ssl_keras.data.formats.tiff_kind import is_tiff, why_not_plain
+from ssl_keras.data.known_facts import facts_of
 from ssl_keras.data.readers import REGISTRY, guarded
 from ssl_keras.data.readers.contract import Facts, NoPictureError, Picture, ReadOptions
 from ssl_keras.errors import UserError
-from ssl_keras.progress import Bar
 from ssl_keras.words import counted, listing, shown
 
 VOLUMES = ("dicom", "nifti")  # readers of files whose images are slices or frames of one thing
@@ -46,11 +48,34 @@ class Row(NamedTuple):
     number: int
 
 
-class Measured:
-    """The pictures of some files.
+class Rows(Sequence):
+    """A `Row` for each image, made when it is asked for.
 
     Args:
-        paths: the files.
+        counts: int [N], images in each file.
+
+    Attributes:
+        file: int64 [M], the file of each image.
+    """
+
+    def __init__(self, counts: np.ndarray):
+        self.file = np.repeat(np.arange(len(counts)), counts)
+        self._first = np.cumsum(counts) - counts
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def __getitem__(self, i: int) -> Row:
+        file = int(self.file[i])
+        return Row(file, int(i % len(self) - self._first[file]))
+
+
+class Measured:
+    """The pictures of some files of a folder.
+
+    Args:
+        root: the folder.
+        paths: of the files below it.
         names: the reader of each.
 
     Attributes:
@@ -64,42 +89,33 @@ class Measured:
         remarks: what is to be said of the files.
     """
 
-    def __init__(self, paths: Sequence[Path], names: Sequence[str]):
-        self.paths, self._readers = list(paths), {name: REGISTRY.load(name) for name in set(names)}
-        self._names = list(names)
+    def __init__(self, root: str, paths: Sequence[str], names: Sequence[str]):
+        self._root, self._paths, self._names = root, paths, names
+        self._readers = {name: REGISTRY.load(name) for name in set(names)}
         self._crashed: dict[Row, str] = {}  # by which image a decoder crashed, and how: it would do so in each epoch
-        self._facts: list[Facts | None] = []
-        self.rows: list[Row] = []
-        empty, said = [], {}
-        with Bar("looking at files", len(self.paths)) as bar:
-            for file, path in enumerate(self.paths):
-                try:
-                    facts = guarded.facts(self._reader(file), str(path), _options)
-                except NoPictureError as error:
-                    facts, count = None, 0
-                    empty.append(f"{path.name}: {error}")
-                except (UserError, OSError):
-                    facts, count = None, 1  # why is told when it is read
-                else:
-                    count = facts.count
-                    if facts.remark:
-                        said.setdefault(facts.remark, path.name)
-                self._facts.append(facts)
-                self.rows += [Row(file, number) for number in range(count)]
-                bar.show(file + 1)
-        known = [facts for facts in self._facts if facts]
-        images = Counter()
-        for facts in known:
+        found = facts_of(root, paths, lambda i: guarded.facts(self._reader(i), self._path(i), _options), _options)
+        self._facts = [facts if isinstance(facts, Facts) else None for facts in found]
+        empty = [i for i, facts in enumerate(found) if isinstance(facts, NoPictureError)]
+        said: dict[str, int] = {}
+        for i, facts in enumerate(self._facts):
+            if facts and facts.remark:
+                said.setdefault(facts.remark, i)
+        counts = np.array([facts.count if facts else 1 for facts in self._facts], np.int64)
+        counts[empty] = 0
+        self.rows = Rows(counts)
+        images, dtypes = Counter(), set()
+        for facts in filter(None, self._facts):
             images[facts.shape[2]] += facts.count
+            dtypes.add(facts.dtype)
         self.channels = images.most_common(1)[0][0] if images else 1
-        types = {facts.dtype for facts in known}
-        only = types.pop() if len(types) == 1 else "float32"
+        only = dtypes.pop() if len(dtypes) == 1 else "float32"
         self.dtype = only if only == "uint8" or (only == "uint16" and set(names) == {"picture"}) else "float32"
-        sizes = [facts.shape[:2] if facts else (0, 0) for facts in self._facts]
-        self.shapes = np.array([sizes[row.file] for row in self.rows], np.int64).reshape(-1, 2)
-        self.remarks = [f"{remark}; first: {shown(name)}" for remark, name in said.items()]
+        sizes = np.array([facts.shape[:2] if facts else (0, 0) for facts in self._facts], np.int64).reshape(-1, 2)
+        self.shapes = sizes[self.rows.file]
+        self.remarks = [f"{remark}; first: {shown(os.path.basename(paths[i]))}" for remark, i in said.items()]
         if empty:
-            self.remarks.append(f"{counted(len(empty), 'file')} without a picture; first: {shown(empty[0])}")
+            first = shown(f"{os.path.basename(paths[empty[0]])}: {found[empty[0]]}")
+            self.remarks.append(f"{counted(len(empty), 'file')} without a picture; first: {first}")
         kinds = Counter(names)
         self.remarks.insert(0, f"files: {listing({name: str(count) for name, count in sorted(kinds.items())})}")
 
@@ -132,7 +148,7 @@ class Measured:
         """
         if row in self._crashed:
             raise UserError(self._crashed[row])
-        path, known = str(self.paths[row.file]), self._facts[row.file]
+        path, known = self._path(row.file), self._facts[row.file]
         try:
             return guarded.read(self._reader(row.file), path, row.number, _options, known)
         except CrashError as error:
@@ -146,7 +162,10 @@ class Measured:
     def describe(self, row: Row) -> str:
         facts = self._facts[row.file]
         several = facts is not None and facts.count > 1
-        return f"{self.paths[row.file]}" + f"[{row.number}]" * several
+        return self._path(row.file) + f"[{row.number}]" * several
+
+    def _path(self, file: int) -> str:
+        return os.path.join(self._root, self._paths[file])
 
     def patient(self, row: Row) -> str | None:
         """What the images of a patient have in common, or of a volume where no patient is named, a hash; None: not
@@ -154,12 +173,15 @@ class Measured:
         facts = self._facts[row.file]
         if facts is None or facts.group is not None or facts.count < 2 or self._names[row.file] not in VOLUMES:
             return facts and facts.group
-        return group_of_file(str(self.paths[row.file]))
+        return group_of_file(self._path(row.file))
 
     @property
     def knows_patients(self) -> bool:
         """Whether there is an image of which `patient` knows something."""
-        return any(self.patient(row) is not None for row in self.rows)
+        return any(
+            facts is not None and (facts.group is not None or (facts.count > 1 and name in VOLUMES))
+            for facts, name in zip(self._facts, self._names)
+        )
 
     def _reader(self, file: int) -> ModuleType:
         return self._readers[self._names[file]]
@@ -181,7 +203,7 @@ def group_of_file(path: str) -> str:
 
 def endings() -> tuple[str, ...]:
     """What the names of measured files end with, in lower case."""
-    return tuple(ending for name in REGISTRY.names() for ending in REGISTRY.load(name).ENDINGS)
+    return tuple(ending for _, own in _readers() for ending in own)
 
 
 def sorted_out(root: Path, paths: list[str], plain: tuple[str, ...]) -> tuple[list[str], list[str], list[str]]:
@@ -194,25 +216,35 @@ def sorted_out(root: Path, paths: list[str], plain: tuple[str, ...]) -> tuple[li
     Returns:
         The paths that are read; the reader of each, [] for ordinary images; remarks.
     """
-    ordinary = [path for path in paths if path.lower().endswith(plain)]
-    names = {path: name for path in paths if (name := reader_of(path))}
-    special = [path for path in names if not path.lower().endswith(plain)]
-    if len(special) > len(ordinary):
-        chosen = [path for path in paths if path in names]
-        return chosen, [names[path] for path in chosen], _left_out(paths, chosen)
-    tiffs = [path for path in ordinary if names.get(path) == "tiff"]
-    if len(tiffs) == len(ordinary) and (why := _odd_tiff(root, tiffs)):
-        return tiffs, ["tiff"] * len(tiffs), [why, *_left_out(paths, tiffs)]
-    return ordinary, [], _left_out(paths, ordinary)
+    small, named = [path.lower() for path in paths], endings()
+    is_plain = [path.endswith(plain) for path in small]
+    # Most of a million images have no reader, and asking for it costs more than to see that.
+    names = [
+        reader_of(path) if not plainly or path.endswith(named) else None for path, plainly in zip(small, is_plain)
+    ]
+    ordinary = sum(is_plain)
+    if sum(name is not None and not plainly for plainly, name in zip(is_plain, names)) > ordinary:
+        chosen = [name is not None for name in names]
+        return _only(paths, chosen), _only(names, chosen), _left_out(paths, chosen)
+    tiffs = [plainly and name == "tiff" for plainly, name in zip(is_plain, names)]
+    if sum(tiffs) == ordinary and (why := _odd_tiff(root, _only(paths, tiffs))):
+        return _only(paths, tiffs), ["tiff"] * ordinary, [why, *_left_out(paths, tiffs)]
+    return _only(paths, is_plain), [], _left_out(paths, is_plain)
 
 
 def reader_of(path: str) -> str | None:
     """The reader of a file by its name's ending; of one without, which an image tree lists as DICOM alone, DICOM's."""
     small = os.path.basename(path).lower()
-    for name in REGISTRY.names():
-        if small.endswith(REGISTRY.load(name).ENDINGS):
+    for name, own in _readers():
+        if small.endswith(own):
             return name
     return None if re.search(r"\.\w*[a-z]\w*$", small) else "dicom"
+
+
+@functools.cache
+def _readers() -> list[tuple[str, tuple[str, ...]]]:
+    """Each reader with the endings of its files' names. It is asked of each of a million files."""
+    return [(name, REGISTRY.load(name).ENDINGS) for name in REGISTRY.names()]
 
 
 def _odd_tiff(root: Path, paths: list[str]) -> str | None:
@@ -228,9 +260,15 @@ def _odd_tiff(root: Path, paths: list[str]) -> str | None:
     return None
 
 
-def _left_out(paths: list[str], chosen: list[str]) -> list[str]:
-    out = sorted(set(paths) - set(chosen))
-    return [f"passed over {counted(len(out), 'file')} of another kind than most; first: {shown(out[0])}"] if out else []
+def _only(values: list, chosen: list[bool]) -> list:
+    return list(itertools.compress(values, chosen))
+
+
+def _left_out(paths: list[str], chosen: list[bool]) -> list[str]:
+    out = _only(paths, [not is_read for is_read in chosen])
+    if not out:
+        return []
+    return [f"passed over {counted(len(out), 'file')} of another kind than most; first: {shown(min(out))}"]
 
 
 def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:

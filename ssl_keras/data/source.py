@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 
 from ssl_keras.data.reading import PatientReader
+from ssl_keras.data.values import Values
 from ssl_keras.errors import UserError
 from ssl_keras.words import shown
 
@@ -53,6 +54,27 @@ class Places:
         return Places(self.paths, self.file[chosen], None if self.spans is None else self.spans[chosen], self.feature)
 
 
+@dataclass(frozen=True)
+class Packed:
+    """What images that are canvases already were made as.
+
+    Args:
+        sizes: int [N, 2], height and width of each image before it was squashed, px.
+        values: what its raw numbers mean; None: the canvases hold pixels.
+        settings: how it was read and squashed: settings of a run and their values.
+        asked: what these were before the data had decided.
+    """
+
+    sizes: np.ndarray
+    values: Values | None
+    settings: dict[str, object]
+    asked: dict[str, object]
+
+    def at(self, chosen: np.ndarray) -> "Packed":
+        """That of the images `chosen`, integer [M]."""
+        return replace(self, sizes=self.sizes[chosen])
+
+
 @dataclass
 class Source:
     """Images by number, read one at a time and in any order, so that an epoch's order can be exact.
@@ -78,6 +100,7 @@ class Source:
         groups: int [N], a number for each group that images were asked to be kept together by, see `data.groups`; None:
             they were not.
         root: the folder that each of `describe` begins with, where the images lie in one.
+        packed: where `read` gives canvases, what these are of; else None.
         doubt: why the pixels are perhaps in another order than `arrays` says, for a user who has not named the
             channels; None where there is no doubt.
     """
@@ -97,6 +120,7 @@ class Source:
     group: Callable[[int], str | None] | None = None
     groups: np.ndarray | None = None
     root: str | None = None
+    packed: Packed | None = None
     doubt: str | None = None
 
     def __post_init__(self):
@@ -175,5 +199,6 @@ def subset(source: Source, chosen: np.ndarray, name: str) -> Source:
         group=None if source.group is None else lambda i: source.group(int(chosen[i])),
         groups=None if source.groups is None else source.groups[chosen],
         root=source.root,
+        packed=None if source.packed is None else source.packed.at(chosen),
         doubt=source.doubt,
     )

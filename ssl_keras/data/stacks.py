@@ -10,7 +10,7 @@ from PIL import Image
 from ssl_keras.data.folders.channel_files import Group, Pattern
 from ssl_keras.data.folders.image_tree import EXTENSIONS
 from ssl_keras.data.formats.look import is_gray
-from ssl_keras.data.measured import Measured, Row, reader_of
+from ssl_keras.data.measured import Measured, Row, Rows, reader_of
 from ssl_keras.errors import UserError
 from ssl_keras.words import counted, listing
 
@@ -41,18 +41,17 @@ class Stacks:
         self._root, self._groups, self._patterns, self._invalid = root, groups, patterns, invalid
         paths = [path for group in groups for path in group.files if path]
         self._number = {path: number for number, path in enumerate(paths)}
-        self._files = Measured([root / path for path in paths], [ordinary_or_measured(path) for path in paths])
+        self._files = Measured(str(root), paths, [ordinary_or_measured(path) for path in paths])
         self.channels, self.dtype = len(patterns), self._files.dtype
-        self.rows: list[Row] = []
         self._counts: list[int] = []  # of pictures in each file of a group; 0: not known, or not the same in all
         shapes = []
-        for at, group in enumerate(groups):
+        for group in groups:
             facts = [path and self._files.facts(self._number[path]) for path in group.files]
             counts = {found.count if found else 0 for found in facts}
             self._counts.append(counts.pop() if len(counts) == 1 else 0)
-            number = max(1, self._counts[at])
-            self.rows += [Row(at, k) for k in range(number)]
-            shapes += [max((found.shape[:2] for found in facts), key=np.prod) if self._counts[at] else (0, 0)] * number
+            number = max(1, self._counts[-1])
+            shapes += [max((found.shape[:2] for found in facts), key=np.prod) if self._counts[-1] else (0, 0)] * number
+        self.rows = Rows(np.maximum(1, self._counts))
         self.shapes = np.array(shapes, np.int64).reshape(-1, 2)
         missing = sum(None in group.files for group in groups)
         self.remarks = [*self._files.remarks, *self._said_of_sizes(), *self._said_of_types()]

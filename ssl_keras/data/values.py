@@ -66,6 +66,11 @@ class Values:
         codes = tf.where(valid, 1.0 + tf.round(CODES * t), 0.0)
         return tf.cast(codes, tf.uint16)
 
+    def of_codes(self, codes: np.ndarray) -> np.ndarray:
+        """Codes [H, W, C] -> raw numbers, float32; NaN where nothing was measured."""
+        t = np.where(codes > 0, (codes - 1.0) / CODES, np.nan).astype(np.float32)
+        return np.asarray(self.raw(t), np.float32)
+
     def mean(self, samples: np.ndarray) -> list[float]:
         """The mean of each channel over raw numbers [N, C], in [0, 1]; of what was not measured none are finite."""
         t = np.clip((samples - [low for low, _ in self.ranges]) * self.scale, 0.0, 1.0)
@@ -82,7 +87,7 @@ def _percentiles_of_image(raw, valid, shares) -> tuple[tf.Tensor, tf.Tensor]:
     channels = len(shares)
     flat, there = tf.reshape(raw, [-1, channels]), tf.reshape(valid, [-1, channels])
     step = tf.maximum(tf.shape(flat)[0] // PIXELS, 1)
-    flat, there = flat[::step], there[::step]
+    flat, there = (tf.ensure_shape(rows[::step], [None, channels]) for rows in (flat, there))
     ordered = tf.sort(tf.where(there, flat, math.inf), axis=0)  # what was not measured is last
     last = tf.cast(tf.maximum(tf.reduce_sum(tf.cast(there, tf.int32), axis=0) - 1, 0), tf.float32)  # [C]
 

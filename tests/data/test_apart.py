@@ -166,8 +166,10 @@ def reader():
     """The reader of tests among those of the product, as a file more in their folder would be."""
     folder = str(Path(__file__).parent / "added_readers")
     readers_path.append(folder)
+    measured._readers.cache_clear()
     yield REGISTRY.load("crashing")
     readers_path.remove(folder)
+    measured._readers.cache_clear()
     sys.modules.pop("ssl_keras.data.readers.crashing")
 
 

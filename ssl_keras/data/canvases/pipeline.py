@@ -1,5 +1,6 @@
 """Records -> canvases in TensorFlow's threads."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -85,6 +86,24 @@ def from_array(image: tf.Tensor, spec: CanvasSpec) -> tf.Tensor:
     return pixels_of.with_channels(image, spec.channels)
 
 
+def repacked(image: tf.Tensor, spec: CanvasSpec) -> tf.Tensor:
+    """A canvas of a source that gives canvases, of any size, as another one: as it is where they are alike."""
+    if spec.values is None:
+        return pixels_of.to_canvas(pixels_of.from_array(image, spec.channels, spec.dtype), spec.size)
+    shape = tf.shape(image)
+    is_one = (shape[0] == spec.size) & (shape[1] == spec.size)
+    return tf.ensure_shape(tf.cond(is_one, lambda: image, lambda: resized(image, spec.size)), spec.shape)
+
+
+def check_packed(source: Source, spec: CanvasSpec) -> None:
+    """Raises UserError where a source gives canvases whose numbers mean something else than those of `spec`."""
+    if source.packed is not None and (source.packed.values != spec.values or spec.channels != source.arrays[0]):
+        raise UserError(
+            f"{source.name} holds canvases of {source.arrays[0]} channels, --normalize="
+            f"{source.packed.settings['normalize']}, and others are needed here: use the data that they were made of"
+        )
+
+
 class BadFilesError(UserError):
     """Too many images cannot be read. `bad` lists each as (description, reason)."""
 
@@ -156,6 +175,8 @@ def decoded(
         raw = tf.numpy_function(one, [position], dtype, stateful=False)
         return position, tf.ensure_shape(raw, [None, None, channels])
 
+    if source.packed is not None:
+        return _unpacked(source, spec, positions, indices, is_lost)
     if source.shapes is not None:  # no two need be of one size
         records = positions.map(read_one, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
         return records.map(square, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
@@ -164,6 +185,38 @@ def decoded(
     chunks = chunks.take_while(as_written(lambda positions, raw, go_on: go_on))
     records = chunks.map(as_written(lambda positions, raw, go_on: (positions, raw))).unbatch()
     return records.map(square, num_parallel_calls=tf.data.AUTOTUNE).ignore_errors(log_warning=False)
+
+
+def _unpacked(source: Source, spec: CanvasSpec, positions: tf.data.Dataset, indices, is_lost) -> tf.data.Dataset:
+    """`decoded` for images that are canvases already."""
+    check_packed(source, spec)
+    channels, dtype = source.arrays
+
+    def canvases(positions):
+        chosen = indices(positions)
+        images, is_there = [None] * len(chosen), np.zeros(len(chosen), bool)
+        for row, i in enumerate(chosen):
+            with contextlib.suppress(Exception):  # whatever is wrong with it, `list_bad` names it
+                images[row], is_there[row] = source.patient_read(int(i)), True
+        images = [image for image in images if image is not None]
+        stacked = np.stack(images) if images else np.zeros((0, 1, 1, channels), dtype)
+        return positions[is_there], stacked, source.packed.sizes[chosen[is_there]].astype(np.float32), not is_lost()
+
+    @as_written
+    def read(positions):
+        kinds = [tf.int64, dtype, tf.float32, tf.bool]
+        positions, images, sizes, go_on = tf.numpy_function(canvases, [positions], kinds, stateful=False)
+        images = tf.ensure_shape(images, [None, None, None, channels])
+        return tf.ensure_shape(positions, [None]), images, tf.ensure_shape(sizes, [None, 2]), tf.ensure_shape(go_on, [])
+
+    @as_written
+    def square(position, image, size):
+        return {"position": position, "image": repacked(image, spec), "size": size}
+
+    chunks = positions.batch(READ_TOGETHER).map(read, num_parallel_calls=tf.data.AUTOTUNE)
+    chunks = chunks.take_while(as_written(lambda positions, images, sizes, go_on: go_on))
+    found = chunks.map(as_written(lambda positions, images, sizes, go_on: (positions, images, sizes))).unbatch()
+    return found.map(square, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 @functools.cache

@@ -49,6 +49,9 @@ def probe(source: Source, channels: int | None = None, dtype: str | None = None)
     """
     sample = np.unique(np.linspace(0, len(source) - 1, min(LIMIT, len(source))).astype(np.int64))
     _check_channels(source, channels)
+    if source.packed:
+        given, raw = source.arrays[0], source.packed.settings["dtype"]
+        return Probe(channels or given, dtype or raw, None, source.packed.sizes[sample], given)
     if source.arrays:
         sizes = np.array([source.patient_read(0).shape[:2]]) if source.shapes is None else source.shapes[sample]
         sizes = sizes[sizes.min(axis=1) > 0]
@@ -93,7 +96,8 @@ def _pixels(source: Source, images: list[tuple[int, Header]]) -> Iterator[np.nda
 def possible_channels(source: Source) -> set[int]:
     """The numbers of channels that the images of a source can be brought to."""
     given = source.arrays[0] if source.arrays else None
-    return {given} if given not in (None, 1, 3) else {1, 3}
+    has_codes = source.packed is not None and source.packed.values is not None
+    return {given} if given not in (None, 1, 3) or has_codes else {1, 3}
 
 
 def _check_channels(source: Source, channels: int | None) -> None:

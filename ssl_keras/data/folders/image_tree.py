@@ -3,6 +3,7 @@
 import os
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ssl_keras.words import counted, shown
@@ -30,8 +31,8 @@ class Passed:
     counts: Counter = field(default_factory=Counter)
     first: str = ""
 
-    def add(self, name: str, sort: str = "") -> None:
-        self.counts[sort] += 1
+    def add(self, name: str, sort: str, count: int) -> None:
+        self.counts[sort] += count
         self.first = min(self.first or name, name)
 
     @property
@@ -74,12 +75,44 @@ class ImageTree:
         return [f"{text}; first: {shown(found.first)}" for text, found in sentences.items() if found.total]
 
 
-def image_tree(root: str, endings: tuple[str, ...] = EXTENSIONS) -> ImageTree:
+@dataclass
+class Listing:
+    """What lies in one folder.
+
+    Args:
+        images: paths of the image files relative to the root.
+        folders: those of the folders that are entered, and, of links, where they lead.
+        passed: (list of `ImageTree`, sort) -> [how many, the first] of what was passed over.
+        told_by_names: whether a file or folder that is added or removed is all that can change this: no link and no
+            file without ending is among them.
+    """
+
+    images: list[str] = field(default_factory=list)
+    folders: list[tuple[str, str | None]] = field(default_factory=list)
+    passed: dict[tuple[str, str], list] = field(default_factory=dict)
+    told_by_names: bool = True
+
+    def pass_over(self, what: str, path: str, sort: str = "") -> None:
+        found = self.passed.setdefault((what, sort), [0, path])
+        found[:] = found[0] + 1, min(found[1], path)
+
+
+def image_tree(
+    root: str,
+    endings: tuple[str, ...] = EXTENSIONS,
+    known: Callable[[str], Listing | None] = lambda folder: None,
+    note: Callable[[str, Listing], None] = lambda folder, listing: None,
+) -> ImageTree:
     """All image files below a folder. A folder that several links lead to is read under each of their names.
 
     A file without ending is one where it begins as DICOM does.
 
     A link to a folder that holds it (the folder it lies in, or one further up) is not followed, so that the walk ends.
+
+    Args:
+        endings: of images, in small letters.
+        known: a folder below the root -> what is known to lie in it, or None: then it is read.
+        note: is told of each folder and what lies in it, in the order of the walk.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -88,43 +121,57 @@ def image_tree(root: str, endings: tuple[str, ...] = EXTENSIONS) -> ImageTree:
     waiting = [("", (os.path.realpath(root),))]
     while waiting:
         folder, way = waiting.pop()  # way: the real folders from the root to this one
-        with os.scandir(os.path.join(root, folder)) as entries:
-            for entry in entries:
-                name = f"{folder}/{entry.name}" if folder else entry.name
-                inner = _enter(entry, name, way, tree, endings)
-                if inner:
-                    tree.folders.append(name)
-                    waiting.append((name, (*way, inner)))
+        listing = known(folder) or _listing(root, folder, way, endings)
+        note(folder, listing)
+        tree.images += listing.images
+        for (what, sort), (count, first) in listing.passed.items():
+            getattr(tree, what).add(first, sort, count)
+        for path, target in listing.folders:
+            tree.folders.append(path)
+            waiting.append((path, (*way, target or os.path.join(way[-1], os.path.basename(path)))))
     tree.images.sort()
     tree.folders.sort()
     return tree
 
 
-def _enter(
-    entry: os.DirEntry, name: str, way: tuple[str, ...], tree: ImageTree, endings: tuple[str, ...]
-) -> str | None:
-    """Takes note of an entry; the real path of a folder that is to be read."""
+def _listing(root: str, folder: str, way: tuple[str, ...], endings: tuple[str, ...]) -> Listing:
+    listing = Listing()
+    before = f"{folder}/" if folder else ""
+    with os.scandir(os.path.join(root, folder)) as entries:
+        for entry in entries:
+            name = entry.name
+            # Of a million images, all but a few are these: the system says so with the name, without another look.
+            if name.lower().endswith(endings) and name[0] != "." and entry.is_file(follow_symlinks=False):
+                listing.images.append(before + name)
+            else:
+                _enter(entry, before + name, way, listing, endings)
+    listing.images.sort()
+    return listing
+
+
+def _enter(entry: os.DirEntry, path: str, way: tuple[str, ...], listing: Listing, endings: tuple[str, ...]) -> None:
+    """Takes note of an entry."""
     small = entry.name.lower()
     is_folder, is_file = _kind(entry)
-    is_image = small.endswith(endings) or (is_file and not _ENDING.search(small) and _begins_as_dicom(entry.path))
+    is_link, unnamed = entry.is_symlink(), is_file and not small.endswith(endings) and not _ENDING.search(small)
+    is_image = small.endswith(endings) or (unnamed and _begins_as_dicom(entry.path))
+    listing.told_by_names &= not is_link and not unnamed
     if small.startswith(".") or (is_folder and small in SYSTEM_FOLDERS):
         if is_folder or is_image:
-            tree.hidden.add(name)
+            listing.pass_over("hidden", path)
     elif is_folder:
-        if not entry.is_symlink():
-            return os.path.join(way[-1], entry.name)
-        target = os.path.realpath(entry.path)
-        if not any(_holds(target, folder) for folder in way):
-            return target
-        tree.loops.add(name)
-    elif is_image and (is_file or entry.is_symlink()):
-        tree.images.append(name)
-    elif entry.is_symlink() and not is_file:
-        tree.nowhere.add(name)
+        target = os.path.realpath(entry.path) if is_link else None
+        if target is None or not any(_holds(target, folder) for folder in way):
+            listing.folders.append((path, target))
+        else:
+            listing.pass_over("loops", path)
+    elif is_image and (is_file or is_link):
+        listing.images.append(path)
+    elif is_link and not is_file:
+        listing.pass_over("nowhere", path)
     elif small not in SYSTEM_FILES:
         ending = _ENDING.search(small)
-        tree.no_images.add(name, "special" if not is_file else ending[0] if ending else NO_ENDING)
-    return None
+        listing.pass_over("no_images", path, "special" if not is_file else ending[0] if ending else NO_ENDING)
 
 
 def _kind(entry: os.DirEntry) -> tuple[bool, bool]:

@@ -97,9 +97,10 @@ def arrange(paths: list[str], folders: list[str]) -> Layout:
         alone = [f"no classes: {base[:-1]} is the one folder that holds images"] if base and not subfolders else []
         return Layout(_part(base, paths, base), [], alone + _taken_for_classes(trains + helds, subfolders))
 
-    used = {path for part in (layout.train, *layout.held_out) for path in part.paths}
-    outside = [path for path in paths if path not in used]
-    if outside:
+    parts = (layout.train, *layout.held_out)
+    if sum(len(part.paths) for part in parts) < len(paths):
+        used = {path for part in parts for path in part.paths}
+        outside = [path for path in paths if path not in used]
         said = f"{counted(len(outside), 'image')} outside these splits, not used; first: {shown(outside[0])}"
         layout.remarks.append(said)
     return layout

@@ -1,6 +1,7 @@
 """A folder of image files as a source."""
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 
 from ssl_keras.data import measured, ranges, tiling
 from ssl_keras.data.folders import channel_files
-from ssl_keras.data.folders.image_tree import EXTENSIONS, image_tree
+from ssl_keras.data.folders.image_tree import EXTENSIONS
+from ssl_keras.data.folders.indexed import indexed_tree
 from ssl_keras.data.folders.layout import Layout, Part, arrange
 from ssl_keras.data.formats.transcode import decodable
 from ssl_keras.data.source import Places, Source, Wanted
@@ -67,7 +69,7 @@ def open_source(path: str, wanted: Wanted) -> Source:
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         raise UserError(f"folder:{path}: {root.absolute()} {what}")
-    tree = image_tree(str(root), tuple(dict.fromkeys((*EXTENSIONS, *measured.endings()))))
+    tree = indexed_tree(str(root), tuple(dict.fromkeys((*EXTENSIONS, *measured.endings()))))
     if not tree.images:
         found = "".join(f"; {remark}" for remark in tree.remarks())
         raise UserError(f"no images below {root.absolute()}: looked for {' '.join(EXTENSIONS)}{found}")
@@ -106,7 +108,7 @@ def _images(root: Path, found: list[str]) -> tuple[list[str], Pictures | None, l
     reader_of = dict(zip(paths, readers))
 
     def pictures(chosen: list[str]) -> measured.Measured:
-        pictures = measured.Measured([root / path for path in chosen], [reader_of[path] for path in chosen])
+        pictures = measured.Measured(str(root), chosen, [reader_of[path] for path in chosen])
         pictures.take_one_of_gray()
         return pictures
 
@@ -145,7 +147,7 @@ def _source(
     pictures: Pictures | None,
 ) -> Source:
     """The source of a part; `pictures`: see `_images`."""
-    name, paths = str(root / part.name), part.paths
+    name, paths, before = str(root / part.name), part.paths, os.path.join(root, "")
     label = None
     if class_names and part.classes:
         numbers = {name: number for number, name in enumerate(class_names)} | {None: -1}
@@ -162,8 +164,8 @@ def _source(
             name=name,
             length=len(found.rows),
             read=lambda i: found.read(found.rows[i]),
-            describe=lambda i: shown(found.describe(found.rows[i])),
-            label=label and (lambda i: label(found.rows[i].file)),
+            describe=lambda i: found.describe(found.rows[i]),
+            label=label and (lambda i: label(found.rows.file[i])),
             class_names=class_names,
             has_test_split=has_test,
             arrays=(found.channels, found.dtype),
@@ -177,13 +179,13 @@ def _source(
     return Source(
         name=name,
         length=len(paths),
-        read=lambda i: decodable((root / paths[i]).read_bytes()),
-        describe=lambda i: shown(str(root / paths[i])),
+        read=lambda i: decodable(Path(before + paths[i]).read_bytes()),
+        describe=lambda i: before + paths[i],
         label=label,
         class_names=class_names,
         has_test_split=has_test,
         sorted_by_name=True,
-        places=Places([str(root / path) for path in paths], np.arange(len(paths))),
+        places=Places([before + path for path in paths], np.arange(len(paths))),
         remarks=tuple(remarks),
         root=name,
     )
