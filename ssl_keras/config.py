@@ -106,7 +106,8 @@ class Config:
 
     views: str | None = setting(None, "views", "name of the recipe; unset: the method's own")
     views_without: str = setting("", "views",
-        "operations to leave out, separated by commas: crop, flip, color, jitter, grayscale, blur, solarize")
+        "operations to leave out, separated by commas: crop, flip, color, jitter, grayscale, blur, solarize, turns, "
+        "gain, shift, gamma, bias_field, channels, noise, holes, erosion")
     view_arg: tuple[str, ...] = setting((), "views",
         "NAME=VALUE, changes a number of the recipe, such as crop_area=(0.2,1.0); may be given several times")
     resolution_schedule: str = setting("", "views",

@@ -69,17 +69,17 @@ LAST = (
     Operation("gain", ("least", "most"), ("gain",), (), "gain"),
     Operation("shift", ("down", "up"), ("shift",), (), "shift"),
     Operation("gamma", ("low", "high"), ("gamma",), (), "gamma"),
-    Operation("bias field", ("brighter above", "brighter below"), ("bias_field",), (), "bias_1"),
-    Operation("gain of each channel", ("",), ("channel_gain",)),
-    Operation("channels dropped", ("",), ("channel_drop",)),
-    Operation("mean of the channels", ("",), ("channel_mean",)),
+    Operation("bias field", ("bright above", "bright below"), ("bias_field",), (), "bias_1"),
+    Operation("channel gains", ("",), ("channel_gain",)),
+    Operation("channel drop", ("",), ("channel_drop",)),
+    Operation("channel mean", ("",), ("channel_mean",)),
     Operation("solarize", ("",), ("solarize",), ("solarize_threshold",)),
     Operation("Sobel filter", ("",), ("sobel",)),
     Operation("noise", ("least", "most"), ("noise",), ("noise_sigma",), "noise_sigma"),
     Operation("own noise", ("least", "most"), ("own_noise",), (), "own_noise"),
     Operation("cutout", ("smallest", "largest"), ("cutout",), ("cutout_side",), "cutout_side"),
     Operation("holes", ("smallest", "largest"), ("holes",), ("hole_share",), "hole_share"),
-    Operation("edges eroded", ("",), ("erosion",), ("erosion_step",)),
+    Operation("erosion", ("",), ("erosion",), ("erosion_step",)),
 )
 
 
