@@ -12,10 +12,19 @@ from tests.data import odd_folder
 
 assert environment
 pytest_plugins = ["tests.costs"]
-# TensorFlow takes longer to optimize a graph than the few steps of a test would gain by it; tools, as processes, do so.
+# TensorFlow takes longer to optimize a graph than the few steps of a test would gain by it; tools that are started
+# afresh do so, as a user's do.
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 _CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture
+def eagerly():
+    """No function is traced: for numbers that are computed once or twice, which takes a tenth of the time of a trace."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +59,6 @@ def finished(tmp_path_factory) -> Path:
     from tests.runs import TINY, run_tool
 
     workdir = tmp_path_factory.mktemp("runs") / "a"
-    done = run_tool("pretrain", *TINY, f"--workdir={workdir}", "--epochs=5", "--knn_every=2", fresh=True)
-    assert not done.stderr  # nothing that a user would not want
+    done = run_tool("pretrain", *TINY, f"--workdir={workdir}", "--epochs=5", "--knn_every=2")
+    assert not done.stderr
     return workdir

@@ -60,6 +60,9 @@ if __name__ == "__main__":
     logging.use_absl_handler()  # as a tool does before it imports TensorFlow, which looks for it
     for name in IMPORTED:
         importlib.import_module(name)
+    # TensorFlow takes longer to optimize a graph than the few steps of a test would gain by it.
+    tf = sys.modules["tensorflow"]
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     gc.collect()
     gc.freeze()  # else a fork's exit takes longer than its imports would
     asked = serve(Connection(int(sys.argv[1])))

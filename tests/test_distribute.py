@@ -81,8 +81,8 @@ def test_a_share_of_the_cores_is_all_that_is_used():
     code = """
 import tensorflow as tf, threadpoolctl, numpy
 from ssl_keras import distribute
-from tests.runs import TINY, losses, run_tool
 from ssl_keras.errors import UserError
+threadpoolctl.threadpool_limits(2)
 distribute.use_cpus(1)
 numpy.ones((2, 2)) @ numpy.ones((2, 2))
 threading = tf.config.threading

@@ -35,6 +35,11 @@ def test_a_run_leaves_all_its_files(finished):
     )
 
 
+def test_a_process_of_its_own_says_nothing_that_a_user_would_not_want(tmp_path):
+    done = run_tool("pretrain", *TINY, f"--workdir={tmp_path}/a", "--epochs=1", fresh=True)
+    assert not done.stderr and (tmp_path / "a" / "encoder.keras").exists()
+
+
 def test_tensorboard_holds_scalars_images_and_histograms(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

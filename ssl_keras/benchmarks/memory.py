@@ -118,7 +118,7 @@ def work() -> None:
         "label": tf.fill([b], -1),
     }
     batch["image"] = tf.cast(batch["image"], tf.uint8)
-    step = tf.function(method.train_step)
+    step = tf.function(method.train_step, autograph=False)
     taken = []
     for _ in range(steps):
         start = time.perf_counter()

@@ -39,7 +39,7 @@ def parts_of(config: Config, plain: bool) -> tuple[dict[str, object], dict[str, 
     config, method, canvases = built(config)
     dataset = batches.train_batches(canvases, config.batch_size, config.seed)
     batch = next(iter(dataset))
-    step = tf.function(method.train_step, reduce_retracing=True)
+    step = tf.function(method.train_step, reduce_retracing=True, autograph=False)
 
     def steps(of: Callable[[], object], seconds: float) -> float:
         of()  # traces on the first call, warms caches on the others
@@ -53,7 +53,7 @@ def parts_of(config: Config, plain: bool) -> tuple[dict[str, object], dict[str, 
         return float(step(batch)["loss"])
 
     views = [tf.identity(view) for view in method.make_views(batch)]
-    bare = tf.function(lambda: _with_views(method, views, batch)["loss"])
+    bare = tf.function(lambda: _with_views(method, views, batch)["loss"], autograph=False)
     passes, by_xla = passes_of(method, views, batch), passes_of(method, views, batch, jit_compile=True)
 
     def loop(seconds: float) -> float:
@@ -109,7 +109,7 @@ def passes_of(method, views, batch, jit_compile: bool = False) -> Callable:
     """The passes of a train step on these views, as a traced function without arguments."""
     import tensorflow as tf
 
-    return tf.function(lambda: _passes_alone(method, views, batch), jit_compile=jit_compile)
+    return tf.function(lambda: _passes_alone(method, views, batch), jit_compile=jit_compile, autograph=False)
 
 
 def _with_views(method, views, batch) -> dict:

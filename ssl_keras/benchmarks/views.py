@@ -122,7 +122,7 @@ def _ours(layer, images):
 
 def _ours_in_step(layer, images):
     step = tf.Variable(0, dtype=tf.int64)  # as the optimizer's iterations are
-    make_views = tf.function(lambda images: layer(images, step=step.assign_add(1)))
+    make_views = tf.function(lambda images: layer(images, step=step.assign_add(1)), autograph=False)
     images = tf.constant(images)
 
     def make(batches):

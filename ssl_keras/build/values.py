@@ -103,7 +103,8 @@ def sampled(source: Source, config: Config, images: int = IMAGES) -> np.ndarray:
     """Raw numbers, float32 [N, C]: `PIXELS` of each of some images, spread evenly over both."""
     spec = CanvasSpec(1, config.channels, "uint16", Values(((0.0, 1.0),) * config.channels), config.dtype)
     rows = np.unique(np.linspace(0, len(source) - 1, min(images, len(source))).astype(np.int64))
-    read = tf.function(lambda encoded: decode(encoded, spec), input_signature=[tf.TensorSpec([], tf.string)])
+    signature = [tf.TensorSpec([], tf.string)]
+    read = tf.function(lambda encoded: decode(encoded, spec), input_signature=signature, autograph=False)
     found = []
     with Bar("looking at values", len(rows)) as bar:
         for number, i in enumerate(rows, 1):

@@ -67,7 +67,7 @@ def embedder(
         key = tuple(canvases.shape[1:]), canvases.dtype, gaps
         if key not in traced:  # without a fixed batch: the last one is smaller
             specs = tf.TensorSpec([None, *key[0]], key[1]), tf.TensorSpec([None, 2], tf.float32)
-            traced[key] = tf.function(embed).get_concrete_function(*specs)
+            traced[key] = tf.function(embed, autograph=False).get_concrete_function(*specs)
         return traced[key](canvases, sizes)
 
     return run

@@ -69,7 +69,7 @@ def _features(subject: Subject, policy: Policy, options: Options) -> np.ndarray:
     images, sizes = batches.sample(subject.images[0], min(options.images, len(subject.images[0])))
     gaps, policy = subject.images[0].spec.gaps, dataclasses.replace(policy, size=size)  # also of views that are cut
     make = RandomViews((policy,), size, seed=subject.seed, gaps=gaps, mark_gaps=gaps)
-    embed = tf.function(lambda view: tf.cast(encode(view), tf.float32))
+    embed = tf.function(lambda view: tf.cast(encode(view), tf.float32), autograph=False)
     rows = min(BATCH, len(images))
     found = []
     for number, start in enumerate(range(0, len(images), rows)):

@@ -93,7 +93,9 @@ def _chosen(total: int, examples: int, seed: int) -> np.ndarray:
 
 def _accuracies(subject: Subject, probe: linear.Fitted, chosen: np.ndarray, options: Options) -> np.ndarray:
     """The share of corrupted images whose label the probe finds, [corruptions, severities]."""
-    encode = tf.function(lambda views: tf.cast(subject.encoding.encode(views), tf.float32), reduce_retracing=True)
+    encode = tf.function(
+        lambda views: tf.cast(subject.encoding.encode(views), tf.float32), reduce_retracing=True, autograph=False
+    )
     right = np.zeros((len(options.names), len(options.severities)))
     done = 0
     with Bar("scoring corrupted images", len(chosen) * right.size) as bar:

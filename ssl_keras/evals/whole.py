@@ -143,6 +143,7 @@ def train(encoder: Encoder, canvases, recipe: Recipe, seed: int) -> Trained:
     optimizer, decay = _optimizer(recipe, model, batch_size, steps)
     model.compile(optimizer=optimizer)
 
+    @tf.autograph.experimental.do_not_convert
     def numbered(batch):
         return {**batch, "label": tf.searchsorted(tf.constant(classes), batch["label"])}
 

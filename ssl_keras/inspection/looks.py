@@ -84,7 +84,9 @@ class Reader:
     def __init__(self, source: Source, channels: int, dtype: str, options: ReadOptions):
         self.source, self._options = source, options
         self._decode = tf.function(
-            lambda encoded: decode(encoded, channels, dtype), input_signature=[tf.TensorSpec([], tf.string)]
+            lambda encoded: decode(encoded, channels, dtype),
+            input_signature=[tf.TensorSpec([], tf.string)],
+            autograph=False,
         )
 
     def pixels(self, i: int) -> tuple[np.ndarray, Kind | None]:

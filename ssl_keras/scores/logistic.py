@@ -10,12 +10,13 @@ All rows are seen at each step, in pieces, on the device: two matrix products ea
 """
 
 import dataclasses
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import scipy.linalg
 import scipy.optimize
 import tensorflow as tf
+import threadpoolctl
 
 from ssl_keras import machine
 
@@ -89,13 +90,15 @@ class Regression:
         weights, bias = self._last or (np.zeros((d, k)), np.zeros(k))
         self._evaluations = 0
         limits = {"maxiter": iterations, "maxfun": 2 * iterations, "maxcor": MEMORY, "ftol": TOLERANCE, "gtol": 1e-7}
-        found = scipy.optimize.minimize(
-            objective,
-            np.concatenate([(weights / s[:, np.newaxis]).ravel(), bias]),
-            jac=True,
-            method="L-BFGS-B",
-            options=limits,
-        )
+        # L-BFGS itself solves systems of `MEMORY` unknowns: several threads take up to twenty times as long for them.
+        with _pools().limit(limits=1, user_api="blas"):
+            found = scipy.optimize.minimize(
+                objective,
+                np.concatenate([(weights / s[:, np.newaxis]).ravel(), bias]),
+                jac=True,
+                method="L-BFGS-B",
+                options=limits,
+            )
         weights, bias = s[:, np.newaxis] * found.x[: d * k].reshape(d, k), found.x[d * k :]
         self._last = weights, bias
         loss = self._loss(weights, bias)[0]
@@ -136,6 +139,12 @@ class Regression:
         for start in range(0, len(self.x), ROWS):
             piece = slice(start, start + ROWS)
             yield tf.constant(self.x[piece] - mean), tf.constant(self.numbers[piece])
+
+
+@cache
+def _pools() -> threadpoolctl.ThreadpoolController:
+    """The libraries of linear algebra that SciPy has loaded; finding them takes longer than a fit."""
+    return threadpoolctl.ThreadpoolController()
 
 
 def _directions(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

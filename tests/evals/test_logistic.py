@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import threadpoolctl
 from sklearn.linear_model import LogisticRegression
 
 from ssl_keras.scores import logistic
@@ -60,3 +61,18 @@ def test_too_many_features_are_left_as_they_are(monkeypatch):
 def test_nothing_varies():
     found = logistic.Regression(np.full((30, 4), 0.1, np.float32), np.arange(30) % 3, 3).fit(1.0)
     assert found.loss == pytest.approx(np.log(3), abs=1e-6) and np.isfinite(found.weights).all()
+
+
+def test_a_fit_has_one_thread_of_linear_algebra_and_leaves_the_number_as_it_was(monkeypatch):
+    """Of several, L-BFGS's own small systems take many times as long."""
+
+    def threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    seen, plain = [], logistic._loss_of_few
+    monkeypatch.setattr(logistic, "_loss_of_few", lambda *given: seen.append(threads()) or plain(*given))
+    x, labels = correlated(60, 10)
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        logistic.Regression(x, labels, 4).fit(1.0)
+        assert threads() == {2}
+    assert len(seen) > 2 and all(number == {1} for number in seen[:-1])  # the last: the loss at the optimum

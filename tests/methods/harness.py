@@ -1,7 +1,10 @@
 """A tiny instance of any method on a tiny batch, for the tests of all and of each.
 
 The test file of a method, `test_NAME.py`, may say how it is made small: `TINY`, a dict of constructor arguments,
-`BACKBONE`, a dict of arguments of `build_backbone`, and `VIEWS`, a recipe.
+`BACKBONE`, a dict of arguments of `build_backbone`, and `VIEWS`, a recipe, of which the views' number and sizes are taken.
+
+What a network or a recipe does inside is not what these tests are about, and most of their time would go into tracing
+it: the network is one convolution, and views are cropped and flipped.
 """
 
 import functools
@@ -20,20 +23,19 @@ from ssl_keras.views import policies
 from ssl_keras.views.layer import RandomViews
 
 SIZE, BATCH, CLASSES = 16, 16, 10
-resnet.ARCHITECTURES["resnet4"] = resnet.Architecture((1,), (128,), 1)  # one stage: half the operations to trace
+resnet.ARCHITECTURES["stem"] = resnet.Architecture((0,), (128,), 1)
 FACTS = {"num_classes": CLASSES, "num_examples": 64, "batch_size": BATCH, "total_steps": 10}
 
 
 def make(name: str, learning_rate: float = 0.1, **arguments) -> keras.Model:
-    """The method on a narrow ResNet of 16 px, compiled with plain SGD; same weights each time."""
+    """The method on a narrow network of 16 px, compiled with plain SGD; same weights each time."""
     keras.utils.set_random_seed(0)
     method_class = methods.load(name)
     own = importlib.import_module(f"tests.methods.test_{name}")
-    backbone = build_backbone(
-        **getattr(own, "BACKBONE", {"name": "resnet4", "width": 0.25}), image_size=SIZE, channels=3, seed=0
-    )
+    backbone = build_backbone(**getattr(own, "BACKBONE", {"name": "stem"}), image_size=SIZE, channels=3, seed=0)
     arguments = {**getattr(own, "TINY", {}), **arguments}
-    views = views_of(getattr(own, "VIEWS", method_class.default_views), SIZE)
+    recipe = policies.get(getattr(own, "VIEWS", method_class.default_views), SIZE)
+    views = views_of(tuple(policy.size for policy in recipe))
     wanted = inspect.signature(method_class.__init__).parameters
     facts = {key: value for key, value in FACTS.items() if key in wanted}
     method = method_class(backbone, views, **{**facts, **arguments})
@@ -42,9 +44,9 @@ def make(name: str, learning_rate: float = 0.1, **arguments) -> keras.Model:
 
 
 @functools.cache
-def views_of(recipe: str, size: int) -> RandomViews:
-    """The layer of a recipe, the same for all methods: it has no variables, and its graphs are traced once."""
-    return RandomViews(policies.get(recipe, size), size, seed=0, jit_compile=False)
+def views_of(sizes: tuple[int, ...]) -> RandomViews:
+    """Views of these sizes, by the same layer for all methods: it has no variables, and its graphs are traced once."""
+    return RandomViews([policies.Policy(size=size) for size in sizes], SIZE, seed=0, jit_compile=False)
 
 
 def batches(steps: int, seed: int = 0, partners: bool = False) -> tf.data.Dataset:

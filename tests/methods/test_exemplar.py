@@ -78,6 +78,12 @@ def test_two_replicas_equal_one_in_the_other_forms_too(arguments, two_replicas):
         np.testing.assert_allclose(w.numpy(), v.numpy(), rtol=1e-4, atol=1e-4, err_msg=v.path)
 
 
+def with_its_own_views(**arguments):
+    method = harness.make("exemplar", **arguments)
+    method.views = RandomViews("exemplar", harness.SIZE, jit_compile=False)
+    return method
+
+
 def views_at(method, batch, step):
     method.optimizer.iterations.assign(step)
     return [view.numpy() for view in method.make_views(batch)]
@@ -86,7 +92,7 @@ def views_at(method, batch, step):
 def test_views_are_transformations_of_the_images_seed_patch():
     """No two steps' are alike."""
     batch = next(iter(harness.batches(1)))
-    method = harness.make("exemplar", patch=0.5)
+    method = with_its_own_views(patch=0.5)
     first, second = views_at(method, batch, 0), views_at(method, batch, 1)
     assert first[0].shape == (harness.BATCH, harness.SIZE, harness.SIZE, 3)
     for other in (first[1], second[0]):
@@ -96,7 +102,7 @@ def test_views_are_transformations_of_the_images_seed_patch():
 @pytest.mark.parametrize("transformations", [0, 5])
 def test_views_show_the_image_around_the_seed_and_no_black(transformations):
     """Of a ramp they show values from outside the seed, where they are moved, turned or zoomed out; of white, white."""
-    method = harness.make("exemplar", patch=0.5, transformations=transformations)
+    method = with_its_own_views(patch=0.5, transformations=transformations)
     plain = [replace(view, component_gain=None, hsv_power=None) for view in method.views.views]
     method.views = RandomViews(plain, harness.SIZE, jit_compile=False)
     batch = next(iter(harness.batches(1)))
@@ -114,7 +120,7 @@ def test_views_show_the_image_around_the_seed_and_no_black(transformations):
 
 def test_k_transformations_are_all_that_an_image_ever_has():
     batch = next(iter(harness.batches(1)))
-    method = harness.make("exemplar", transformations=3)
+    method = with_its_own_views(transformations=3)
     seen = [set() for _ in range(harness.BATCH)]
     for step in range(12):
         for view in views_at(method, batch, step):

@@ -93,5 +93,5 @@ def test_group_normalization_takes_single_images(monkeypatch):
 def test_maps_of_one_pixel_are_vectors_too(monkeypatch):
     monkeypatch.setattr(harness, "SIZE", 1)
     method = of_batches_of(1, "supervised", monkeypatch)
-    with pytest.raises(ValueError, match="supervised normalizes stage1"):
+    with pytest.raises(ValueError, match="supervised normalizes stem"):
         method.check_batch(1)

@@ -11,6 +11,8 @@ from ssl_keras.views.layer import RandomViews
 from ssl_keras.views.policy import Policy
 from tests.views.inputs import canvases, key, some_draws
 
+pytestmark = pytest.mark.usefixtures("eagerly")
+
 
 def images(count=200, side=12, channels=3):
     return canvases(count, side, channels, np.float32)
