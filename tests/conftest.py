@@ -21,7 +21,7 @@ tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfigu
 
 @pytest.fixture
 def eagerly():
-    """No function is traced: for numbers that are computed once or twice, which takes a tenth of the time of a trace."""
+    """No function is traced: numbers that are computed once or twice take a tenth of the time of a trace."""
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)

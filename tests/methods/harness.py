@@ -1,7 +1,8 @@
 """A tiny instance of any method on a tiny batch, for the tests of all and of each.
 
 The test file of a method, `test_NAME.py`, may say how it is made small: `TINY`, a dict of constructor arguments,
-`BACKBONE`, a dict of arguments of `build_backbone`, and `VIEWS`, a recipe, of which the views' number and sizes are taken.
+`BACKBONE`, a dict of arguments of `build_backbone`, and `VIEWS`, a recipe, of which the views' number and sizes are
+taken.
 
 What a network or a recipe does inside is not what these tests are about, and most of their time would go into tracing
 it: the network is one convolution, and views are cropped and flipped.
