@@ -11,7 +11,7 @@ from ssl_keras.config import settings
 from ssl_keras.errors import UserError
 from ssl_keras.words import counted
 
-OF_RUNS = ("train_examples", "data_service", "fill")  # of the settings of the data
+OF_RUNS = ("train_examples", "data_service", "fill", "group_by", "positives")  # of the settings of the data
 
 cli.define([name for name, known in settings().items() if known.group == "data" and name not in OF_RUNS])
 cli.define_path("output", "", "the folder to write to; the same command goes on where it was stopped")

@@ -7,7 +7,10 @@ from ssl_keras.data.source import Source
 from ssl_keras.errors import UserError
 
 # Of the settings of the data, those that are no matter of the canvases.
-FREE = ("data", "data_dir", "train_examples", "data_service", "max_bad_fraction", "image_size", "fill")
+FREE = (
+    *("data", "data_dir", "train_examples", "data_service", "max_bad_fraction", "image_size", "fill"),
+    *("group_by", "positives"),
+)
 
 
 def settings_made(config: Config) -> dict[str, object]:

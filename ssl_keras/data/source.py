@@ -99,7 +99,7 @@ class Source:
             of, as its file tells: a hash, never a name or an id; None: not known. None where no file tells.
         groups: int [N], a number for each group that images were asked to be kept together by, see `data.groups`; None:
             they were not.
-        root: the folder that each of `describe` begins with, where the images lie in one.
+        root: the folder that each of `describe` begins with, where the images lie in one ("": no part of it is said).
         packed: where `read` gives canvases, what these are of; else None.
         doubt: why the pixels are perhaps in another order than `arrays` says, for a user who has not named the
             channels; None where there is no doubt.

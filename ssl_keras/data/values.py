@@ -53,7 +53,7 @@ class Values:
 
     def coded(self, image: tf.Tensor) -> tf.Tensor:
         """Raw numbers [H, W, C] of any dtype -> codes, uint16 [H, W, C]."""
-        raw = tf.cast(image, tf.float32)
+        raw = tf.ensure_shape(tf.cast(image, tf.float32), [None, None, len(self.ranges)])
         valid = tf.math.is_finite(raw)
         if self.invalid is not None:
             valid &= raw != [math.nan if number is None else number for number in self.invalid]

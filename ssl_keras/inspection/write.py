@@ -151,7 +151,7 @@ def _facts(config: Config, sources: list[Source], looks: list[Look], looker: Loo
     trained = [look for look in looks if look.part == TRAIN]
     in_order = [names[n] if names else str(n) for n in range(max(int(own.max(initial=-1)) for own in labels) + 1)]
     patients = [train.group(look.index) if train.group else None for look in trained]
-    paths = names_of(train) if train.root else []
+    paths = names_of(train) if train.root is not None else []
     sizes, formats = facts.sizes(looks), facts.formats(looks)
     return {
         "tool": TOOL,

@@ -12,7 +12,7 @@ from ssl_keras.data.source import Source
 from ssl_keras.words import shown
 
 SHARD_BYTES = 2**26  # of canvases in a shard, before they are packed
-PLANNED = ("name", "images", "labeled", "remarks", "names_sha256")  # of a split
+PLANNED = ("name", "images", "labeled", "remarks", "names_sha256", "root")  # of a split
 
 
 def plan(
@@ -54,7 +54,9 @@ def _about(source: Source, roots: list[str]) -> dict:
     found, labels = hashlib.sha256(), source.labels_if_fine
     for i in range(len(source)):
         found.update(f"{labels[i]}\t{below(source.describe(i), roots)}\n".encode())
-    values = source.name, len(source), source.labels is not None, list(map(shown, source.remarks)), found.hexdigest()
+    remarks = list(map(shown, source.remarks))
+    root = None if source.root is None else below(f"{source.root}/", roots).rstrip("/")
+    values = source.name, len(source), source.labels is not None, remarks, found.hexdigest(), root
     return dict(zip(PLANNED, values))
 
 

@@ -14,6 +14,7 @@ from ssl_keras.data import shards
 from ssl_keras.data.canvases.batches import train_batches
 from ssl_keras.data.canvases.memory import load_canvases
 from ssl_keras.data.canvases.pipeline import BadFilesError
+from ssl_keras.data.groups.found import grouped
 from ssl_keras.data.splits import train_and_test
 from ssl_keras.evals.data import Data
 from ssl_keras.methods.simclr import SimCLR
@@ -108,6 +109,9 @@ def test_canvases_are_those_of_the_data(tmp_path, kind):
     ]
     for a, b in zip(*(train_batches(stream, 4, seed=1, steps=4).as_numpy_iterator() for stream in streams)):
         assert all(np.array_equal(a[key], b[key]) for key in a)
+    if source.root is not None:
+        rule = "folder:1" if kind == "photos" else r"(\d)\.png"
+        np.testing.assert_array_equal(*(grouped([each], rule)[0].groups for each in (source, again)))
     if source.has_test_split:
         tests = [train_and_test(data)[1] for data in (config.data, f"shards:{tmp_path}/shards")]
         first, second = (load_canvases(test, expected.spec) for test in tests)

@@ -67,7 +67,7 @@ def by_themselves(sources: Sequence[Source], names: list[str]) -> Rule:
     if patients and max(patients.values()) > 1:
         return Rule("patient")
     classes = np.concatenate([source.labels_if_fine for source in sources])
-    if all(source.root for source in sources) and are_groups(by_pattern(names, NUMBERED), classes):
+    if all(source.root is not None for source in sources) and are_groups(by_pattern(names, NUMBERED), classes):
         return Rule("pattern", pattern=NUMBERED)
     return Rule("none")
 
@@ -125,7 +125,7 @@ def _keys(rule: Rule, group_by: str | None, sources: Sequence[Source], names: li
         keys = patients_of(sources)
         why = f"none of the {len(names)} images of {sources[0].name} tells its patient or volume, as files in DICOM do"
     elif rule.kind == "folder":
-        if not all(source.root for source in sources):
+        if not all(source.root is not None for source in sources):
             raise UserError(f"--group_by={group_by}: the images of {sources[0].name} are no files in folders")
         keys = by_folder(names, rule.folders)
         why = f"none of the {len(names)} images lies below so many folders; the first is {names[0]}"

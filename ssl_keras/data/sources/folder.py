@@ -165,7 +165,7 @@ def _source(
             length=len(found.rows),
             read=lambda i: found.read(found.rows[i]),
             describe=lambda i: found.describe(found.rows[i]),
-            label=label and (lambda i: label(found.rows.file[i])),
+            label=label and (lambda i: label(found.rows[i].file)),
             class_names=class_names,
             has_test_split=has_test,
             arrays=(found.channels, found.dtype),

@@ -43,6 +43,7 @@ def open_source(path: str, wanted: Wanted) -> Source:
         sorted_by_name=manifest["sorted_by_name"],
         remarks=(made_of, *about["remarks"]),
         group=(lambda i: shards.groups[i] or None) if any(shards.groups) else None,
+        root=about["root"],
         packed=Packed(index.size, values, manifest["settings"], manifest["asked"]),
     )
 
