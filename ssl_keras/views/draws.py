@@ -29,6 +29,7 @@ _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 # Disjoint ranges of the first counter.
 _VIEW, _CHANNELS, _PIXELS, _SHAPES = 1 << 16, 1 << 15, 1 << 14, 1 << 13
 _DROPS = _CHANNELS + (1 << 14)
+_BLOCK = 16
 
 
 class Key(NamedTuple):
@@ -47,7 +48,7 @@ def image_draws(key: Key) -> dict[str, tf.Tensor]:
     """Draws U(0, 1) for every quantity and image: {quantity: float32 [B] in [0, 1)}."""
     pairs = tf.range((len(QUANTITIES) + 1) // 2)
     rows = tf.concat(_bits(key, pairs[:, None], key.images[None]), axis=0)
-    return dict(zip(QUANTITIES, tf.unstack(uniform(rows))))
+    return dict(zip(QUANTITIES, tf.unstack(_once(tf.transpose(uniform(rows))), axis=1)))
 
 
 def channel_draws(key: Key, channels: int) -> dict[str, tf.Tensor]:
@@ -70,11 +71,13 @@ def pixel_normals(key: Key, shape: tuple) -> tf.Tensor:
     """Draws N(0, 1) for every value of every image: float32 [B, *shape]."""
     bits = _bits(key, tf.constant(_PIXELS), key.images)
     count = math.prod(shape)
-    counter = tf.cast(tf.range((count + 1) // 2), tf.uint32)[None]
+    half = -(-count // (2 * _BLOCK)) * _BLOCK
+    counter = tf.cast(tf.range(half), tf.uint32)[None]
     x, y = threefry(tuple(word[:, None] for word in bits), (counter, tf.zeros_like(counter)), rounds=12)
     # The inverse of the distribution function: half of the time of Box and Muller's sine and cosine on a CPU.
-    u = tf.concat([uniform(x), uniform(y)], axis=1)[:, :count]
-    return tf.reshape(math.sqrt(2.0) * tf.math.erfinv(2.0 * u - 1.0 + 2.0**-24), [-1, *shape])
+    u = tf.concat([uniform(x), uniform(y)], axis=1)
+    normals = _once(tf.reshape(math.sqrt(2.0) * tf.math.erfinv(2.0 * u - 1.0 + 2.0**-24), [-1, _BLOCK]))
+    return tf.reshape(tf.reshape(normals, [-1, 2 * half])[:, :count], [-1, *shape])
 
 
 @tf.function(jit_compile=True, autograph=False)  # seven times faster on a CPU than op by op
@@ -131,7 +134,8 @@ def _rows(key, start, count):
 
 
 def _once(rows):
-    """The same numbers [B, n], times one: XLA draws what it multiplies once, and all else again for every pixel."""
+    """The same numbers [m, n], n small, times one: XLA computes what it multiplies once, and all else again for every
+    pixel that needs it."""
     return tf.matmul(rows, tf.eye(rows.shape[1]))
 
 
