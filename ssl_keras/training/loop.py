@@ -204,10 +204,10 @@ def _execution(model: keras.Model, train_step: Callable, strategy: tf.distribute
     @tf.function(autograph=False)
     def several(batches, count, waited):
         def body(i, waited):
-            return i + 1, step(batches, waited)[1]
+            return i + 1, one(batches, waited)[1]
 
         _, waited = tf.while_loop(lambda i, _: i < count - 1, body, [0, waited], parallel_iterations=1)
-        return step(batches, waited)
+        return one(batches, waited)
 
     nothing = tf.constant(0.0, tf.float64)
 
