@@ -98,7 +98,7 @@ def test_a_collapse_ends_the_run_where_asked_and_other_trouble_does_not():
 def test_a_run_that_collapses_says_so_and_ends_where_asked(tmp_path):
     settings = [flag for flag in TINY if not flag.startswith(("--epochs", "--learning_rate"))]
     settings += ["--method=simsiam", "--method_arg=predictor=none", "--epochs=60", "--learning_rate=3"]
-    settings += ["--optimizer=sgd", "--schedule=constant", "--method_arg=projection_dim=32"]
+    settings += ["--optimizer=sgd", "--schedule=constant", "--method_arg=projection_dim=32", "--views=simclr_cifar"]
     workdir = tmp_path / "a"
     done = run_tool("pretrain", *settings, f"--workdir={workdir}", "--stop_on_collapse", status=1)
     assert "error: stopped, as --stop_on_collapse asks: " in done.stderr

@@ -4,8 +4,8 @@ The test file of a method, `test_NAME.py`, may say how it is made small: `TINY`,
 `BACKBONE`, a dict of arguments of `build_backbone`, and `VIEWS`, a recipe, of which the views' number and sizes are
 taken.
 
-What a network or a recipe does inside is not what these tests are about, and most of their time would go into tracing
-it: the network is one convolution, and views are cropped and flipped.
+What a network or a recipe does inside is not what these tests are about, and most of their time would go into it: the
+network is one convolution, and views are cropped and flipped.
 """
 
 import functools
@@ -25,6 +25,7 @@ from ssl_keras.views.layer import RandomViews
 
 SIZE, BATCH, CLASSES = 16, 16, 10
 resnet.ARCHITECTURES["stem"] = resnet.Architecture((0,), (128,), 1)
+resnet.ARCHITECTURES["resnet4"] = resnet.Architecture((1,), (128,), 1)
 FACTS = {"num_classes": CLASSES, "num_examples": 64, "batch_size": BATCH, "total_steps": 10}
 
 

@@ -69,7 +69,7 @@ def test_the_shipped_encoder_is_the_trained_one_in_float32():
     assert np.linalg.norm(shipped - trained) < 0.02 * np.linalg.norm(trained)
 
 
-@pytest.mark.parametrize("name", methods.names())
+@pytest.mark.parametrize("name", SOME)
 def test_restored_state_makes_the_next_step_identical(name, tmp_path):
     first, second = harness.make(name), harness.make(name)
     harness.train(first, harness.batches(1))

@@ -5,6 +5,7 @@ import tensorflow as tf
 from tests.methods import harness
 
 TINY = {}
+BACKBONE = {"name": "resnet4", "width": 0.25}  # to a single convolution an image looks alike from all sides
 SCENES = [  # scenes hardly tell what is up: turned objects, only light and ground
     "--epochs=15",
     "--optimizer=muon",

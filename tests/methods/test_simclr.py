@@ -26,7 +26,7 @@ def test_a_vanishing_temperature_leaves_no_loss_where_views_agree_and_images_dif
     assert float(harness.make("simclr", temperature=0.01).contrast(z, z)) == pytest.approx(0.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("layers, output", [(0, 32), (1, 16), (2, 16), (3, 16)])
+@pytest.mark.parametrize("layers, output", [(0, 128), (1, 16), (2, 16), (3, 16)])
 def test_head_of_each_depth(layers, output):
     method = harness.make("simclr", head_layers=layers)
     kinds = [type(layer).__name__ for layer in method.projector.layers]
@@ -44,7 +44,7 @@ def test_without_a_head_the_representation_itself_is_compared():
 
 def test_hidden_layers_are_as_wide_as_the_representation_unless_told():
     widths = [harness.make("simclr", hidden_dim=dim).projector.layers[0].units for dim in (0, 24)]
-    assert widths == [32, 24]
+    assert widths == [128, 24]
 
 
 def test_loss_starts_near_that_of_chance():

@@ -1,15 +1,11 @@
 """Vision transformers: MAE's positions and initial values, and a model that loads anywhere."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ssl_keras.nn import vit
-from ssl_keras.nn.batch_norm import as_stock
 
 
 @pytest.fixture(scope="module")
@@ -115,19 +111,6 @@ def test_mixed_precision_returns_float32():
     finally:
         keras.config.set_dtype_policy("float32")
     assert model(images(1, 8)).dtype == tf.float32
-
-
-def test_a_saved_model_loads_without_this_package(model, tmp_path):
-    x = images(3)
-    as_stock(model).save(tmp_path / "model.keras")
-    np.save(tmp_path / "x.npy", x)
-    program = (
-        "import keras, numpy as np, sys;"
-        "m = keras.saving.load_model('model.keras'); np.save('h.npy', m(np.load('x.npy')));"
-        "assert 'ssl_keras' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-I", "-c", program], cwd=tmp_path, check=True)
-    np.testing.assert_allclose(np.load(tmp_path / "h.npy"), model(x), atol=1e-5)
 
 
 def test_query_key_and_value_start_as_parts_of_one_matrix(model):
